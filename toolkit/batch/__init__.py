@@ -1,0 +1,1 @@
+"""Room batch: see ARCHITECTURE.md."""

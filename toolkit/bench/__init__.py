@@ -1,0 +1,1 @@
+"""Room bench: see ARCHITECTURE.md."""

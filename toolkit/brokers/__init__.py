@@ -1,0 +1,1 @@
+"""Room brokers: see ARCHITECTURE.md."""

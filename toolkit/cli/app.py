@@ -1,0 +1,96 @@
+"""The root of the command line: global options, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from toolkit import __version__
+from toolkit.errors import ToolkitError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="toolkit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Research in a notebook and execution on the exchange, for Indian options.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Research in a notebook and execution on the exchange, for Indian options."""
+
+
+def run(argv: list[str]) -> int:
+    """Run ``argv`` and return the exit code: 0 done, 1 failed, 2 usage, 3 refused, 4 unknown."""
+    debug = "--debug" in argv
+    argv = [a for a in argv if a != "--debug"]
+    _register()
+    try:
+        code = app(args=argv, standalone_mode=False)
+    except ToolkitError as error:
+        if debug:
+            raise
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("stopped by Ctrl-C; nothing half-written was kept", 130)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if debug:
+            raise
+        return _say(_os_text(error), 1)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            return _usage(error)
+        if debug:
+            raise
+        return _say(f"internal error: {type(error).__name__}: {error}; run again with --debug and report it", 1)
+    return int(code or 0)
+
+
+def _register() -> None:
+    from toolkit.cli import groups
+
+    groups.load()
+
+
+def _say(text: str, code: int) -> int:
+    line = " ".join(text.split())
+    print(f"toolkit: {line}", file=sys.stderr)
+    return code
+
+
+def _usage(error: Exception) -> int:
+    if type(error).__name__ == "Abort":
+        return _say("stopped", 1)
+    if type(error).__name__ == "Exit":
+        return int(getattr(error, "exit_code", 0))
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(getattr(error, "message", ""))
+        return 2
+    message = getattr(error, "format_message", lambda: str(error))()
+    return _say(f"{message} Try 'toolkit --help'.", int(getattr(error, "exit_code", 2)))
+
+
+def _os_text(error: OSError) -> str:
+    place = f" {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}:{place}; check the path, its rights and the free space"

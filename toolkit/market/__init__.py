@@ -1,0 +1,1 @@
+"""Room market: see ARCHITECTURE.md."""

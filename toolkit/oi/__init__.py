@@ -1,0 +1,1 @@
+"""Room oi: see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""Room orders: see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""Room pricing: see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""Room risk: see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""Room strategies: see ARCHITECTURE.md."""

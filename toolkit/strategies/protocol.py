@@ -1,0 +1,102 @@
+"""The strategy protocol: the same object runs in backtest, replay, paper and live.
+
+A strategy returns intents and holds no broker, clock or file. It hears of everything
+that happens to its orders, denials and unknowns included, through ``on_report``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from toolkit.errors import BadData, nearest
+from toolkit.market.view import View
+from toolkit.types import ExecutionReport, Intent
+
+__all__ = ["Param", "Strategy"]
+
+
+class Param(msgspec.Struct, frozen=True, kw_only=True):
+    """One typed, bounded parameter: default, bounds (inclusive), unit and meaning."""
+
+    default: float | int | str | bool
+    unit: str
+    doc: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+class Strategy:
+    """Base of every strategy: parameters checked at construction, no-op callbacks.
+
+    Raises
+    ------
+    BadData
+        For a parameter that does not exist (names the nearest), of a wrong type or out of bounds.
+    """
+
+    name: ClassVar[str] = ""
+    hypothesis: ClassVar[str] = ""
+    params: ClassVar[dict[str, Param]] = {}
+
+    def __init__(self, **values: object) -> None:
+        chosen: dict[str, Any] = {key: p.default for key, p in self.params.items()}
+        for key, value in values.items():
+            if key not in self.params:
+                raise BadData(
+                    f"strategy '{self.name}' has no parameter '{key}'{nearest(key, self.params)}"
+                    f" known: {', '.join(sorted(self.params))}"
+                )
+            chosen[key] = _checked(self.name, key, self.params[key], value)
+        self.p: dict[str, Any] = chosen
+
+    def on_chain(self, view: View) -> Sequence[Intent]:
+        """A new snapshot of the chain has been received."""
+        return ()
+
+    def on_tick(self, view: View) -> Sequence[Intent]:
+        """A tick of a wanted instrument has been received."""
+        return ()
+
+    def on_report(self, report: ExecutionReport) -> Sequence[Intent]:
+        """Something happened to one of this strategy's orders."""
+        return ()
+
+    def on_clock(self, now_ns: int) -> Sequence[Intent]:
+        """A second of session time has passed (event time in a replay)."""
+        return ()
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state that :meth:`restore` takes back."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` gave."""
+
+
+def _checked(strategy: str, key: str, param: Param, value: object) -> Any:
+    want = type(param.default)
+    where = f"parameter '{key}' of strategy '{strategy}'"
+    try:
+        if want is bool and isinstance(value, str):
+            typed: Any = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
+        elif want is int:
+            number = float(value)  # type: ignore[arg-type]
+            typed = int(number)
+            if typed != number:
+                raise ValueError
+        else:
+            typed = want(value)  # type: ignore[call-arg,arg-type]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise BadData(f"{where} must be {want.__name__} ({param.unit}), was {value!r}") from None
+    if param.choices and typed not in param.choices:
+        raise BadData(f"{where} must be one of {', '.join(param.choices)}, was {value!r}")
+    if isinstance(typed, (int, float)) and not isinstance(typed, bool):
+        low = -float("inf") if param.low is None else param.low
+        high = float("inf") if param.high is None else param.high
+        if not low <= typed <= high:
+            raise BadData(f"{where} must lie in [{low:g}, {high:g}] {param.unit}, was {value!r}")
+    return typed
