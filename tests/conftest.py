@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("TOOLKIT_SHARED", ROOT.parent / "shared"))
+SHARED = Path(os.environ.get("SHARED_SAMPLES", ROOT.parent / "shared"))
 
 
 def shared_file(*parts: str) -> Path:
     """A real sample from the shared folder: absent, the test is skipped in words; in CI that is a failure."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        reason = f"real sample {'/'.join(parts)} is not beside the checkout (set TOOLKIT_SHARED to its folder)"
+        reason = f"real sample {'/'.join(parts)} is not beside the checkout (set SHARED_SAMPLES to its folder)"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
-from toolkit.errors import BadData
+import msgspec
 
-__all__ = ["Secret", "home", "set_numba_cache", "share"]
+from toolkit.errors import BadData, BadSetting, nearest
+
+__all__ = ["SECTIONS", "Secret", "Settings", "home", "set_numba_cache", "share"]
+
+SECTIONS: Final = ("alerts", "api", "engine", "kite", "risk", "store", "xts")
+_PREFIX: Final = "TOOLKIT_"
+_NOT_SETTINGS: Final = frozenset({"TOOLKIT_HOME"})
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Secret:
@@ -42,6 +52,99 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
+
+
+class Settings:
+    """The settings tree as read: values by section and key, with the place each came from.
+
+    Rooms declare their section as a ``msgspec.Struct`` and ask for it with :meth:`section`.
+
+    >>> class Engine(msgspec.Struct, frozen=True):
+    ...     poll_s: float = 1.0
+    >>> Settings.load(environ={"TOOLKIT_ENGINE__POLL_S": "0.5"}).section("engine", Engine).poll_s
+    0.5
+    """
+
+    def __init__(self, values: Mapping[str, Mapping[str, tuple[object, str]]]) -> None:
+        self._values = {name: dict(keys) for name, keys in values.items()}
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        environ: Mapping[str, str] | None = None,
+        options: Mapping[str, Mapping[str, object]] | None = None,
+        folder: Path | None = None,
+    ) -> Settings:
+        """Read ``config.toml``, then the environment, then the caller's options; later wins.
+
+        Raises
+        ------
+        BadSetting
+            For a broken file, an unknown section or a value that is not in a section.
+        """
+        values: dict[str, dict[str, tuple[object, str]]] = {}
+        path = (folder or home()) / "config.toml"
+        for name, keys in _toml(path).items():
+            if not isinstance(keys, dict):
+                raise BadSetting(f"{path}: '{name}' stands outside a section; put it under one of {_sections()}")
+            _merge(values, name, keys, str(path))
+        env = os.environ if environ is None else environ
+        for variable in sorted(env):
+            if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
+                name, _, key = variable.removeprefix(_PREFIX).lower().partition("__")
+                if not key:
+                    known = [f"{_PREFIX}{s.upper()}__" for s in SECTIONS]
+                    raise BadSetting(
+                        f"environment variable {variable} names no setting; it needs a section and two underscores"
+                        f"{nearest(variable, known)}"
+                    )
+                _merge(values, name, {key: env[variable]}, f"environment variable {variable}")
+        for name, keys in (options or {}).items():
+            _merge(values, name, keys, "command line")
+        return cls(values)
+
+    def section(self, name: str, kind: type[T]) -> T:
+        """The section ``name`` as ``kind``: every key known, every value of its type.
+
+        Raises
+        ------
+        BadSetting
+            Naming the place, the value and, for an unknown key, the nearest known one.
+        """
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        typed: dict[str, Any] = {}
+        for key, (value, place) in self._values.get(name, {}).items():
+            if key not in fields:
+                raise BadSetting(f"{place}: [{name}] has no setting '{key}'{nearest(key, fields)}")
+            want = fields[key].type
+            if want is Secret:
+                typed[key] = Secret(str(value))
+                continue
+            try:
+                typed[key] = msgspec.convert(value, want, strict=False)
+            except msgspec.ValidationError as error:
+                raise BadSetting(f"{place}: [{name}] {key}: {str(error).lower()}, was {value!r}") from None
+        return kind(**typed)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path}: not valid TOML: {error}; mend the line or move the file away") from None
+
+
+def _sections() -> str:
+    return ", ".join(f"[{name}]" for name in SECTIONS)
+
+
+def _merge(values: dict[str, dict[str, tuple[object, str]]], name: str, keys: Mapping[str, object], place: str) -> None:
+    if name not in SECTIONS:
+        raise BadSetting(f"{place}: no section '{name}'{nearest(name, SECTIONS)} known: {_sections()}")
+    values.setdefault(name, {}).update({key: (value, place) for key, value in keys.items()})
 
 
 def home() -> Path:
