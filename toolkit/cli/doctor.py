@@ -1,0 +1,130 @@
+"""``toolkit doctor``: what is installed, where things are, and the command that adds what is missing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from toolkit.cli.app import app
+
+__all__ = ["doctor"]
+
+_EXTRAS = {
+    "kite": ("kiteconnect", "websockets", "keyring"),
+    "xts": ("httpx", "websockets", "keyring"),
+    "notebook": ("jupyterlab", "ipywidgets", "anywidget", "pandas", "pyarrow"),
+    "dashboards": ("panel", "pandas"),
+    "serve": ("fastapi", "uvicorn", "prometheus_client", "websockets"),
+    "services": ("psycopg", "redis", "aio_pika"),
+    "cluster": ("distributed",),
+}
+_CORE = ("bokeh", "msgspec", "numba", "numpy", "polars", "rich", "scipy", "sqlite_utils", "typer")
+
+
+@app.command()
+def doctor(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels into the cache now.")] = False,
+    broker: Annotated[str | None, typer.Option("--broker", help="Check one broker; only 'paper' stands today.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show what is installed and configured, which extras are missing, and how to add them.
+
+    Exits 1 when something asked for is not ready.
+
+    Example: toolkit doctor --json
+    """
+    if warm:
+        _warm()
+        return
+    checks = _checks(broker)
+    ready = all(check["ready"] for check in checks if check["needed"])
+    if as_json:
+        typer.echo(json.dumps({"ready": ready, "checks": checks}))
+    else:
+        _show(checks)
+    raise typer.Exit(0 if ready else 1)
+
+
+def _checks(broker: str | None) -> list[dict[str, Any]]:
+    import os
+    import platform
+
+    from toolkit.config import Settings, home, set_numba_cache, share
+
+    def row(what: str, ready: bool, text: str, needed: bool = True) -> dict[str, Any]:
+        return {"what": what, "ready": ready, "needed": needed, "text": text}
+
+    rows = [row("python", sys.version_info >= (3, 11), platform.python_version())]
+    rows += [row(f"core: {name}", *_installed((name,), None)) for name in _CORE]
+    for extra, names in _EXTRAS.items():
+        rows.append(row(f"extra: {extra}", *_installed(names, extra), needed=False))
+    set_numba_cache()
+    place = home()
+    rows.append(row("home", _writable(place), f"{place} (move it with TOOLKIT_HOME)"))
+    rows.append(row("kernel cache", True, os.environ["NUMBA_CACHE_DIR"]))
+    Settings.load()
+    rows.append(row("settings", True, f"{place / 'config.toml'} and TOOLKIT_* read without an error"))
+    rows.append(row("sample session", True, str(share("data", "sample"))))
+    if broker is not None:
+        rows.append(_broker(broker))
+    return rows
+
+
+def _broker(name: str) -> dict[str, Any]:
+    from toolkit.brokers.factory import connect
+
+    connect(name)
+    return {"what": f"broker: {name}", "ready": True, "needed": True, "text": "ready for read and paper"}
+
+
+def _installed(names: tuple[str, ...], extra: str | None) -> tuple[bool, str]:
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+    from importlib.util import find_spec
+
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        target = f"'trading-toolkit[{extra}]'" if extra else "trading-toolkit"
+        return False, f"missing {', '.join(missing)}; add with: pip install {target}"
+    places = packages_distributions()
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {version(places[name][0])}")
+        except (KeyError, PackageNotFoundError):
+            found.append(name)
+    return True, ", ".join(found)
+
+
+def _writable(place: Any) -> bool:
+    import os
+
+    while not place.exists():
+        place = place.parent
+    return os.access(place, os.W_OK)
+
+
+def _warm() -> None:
+    import time
+    from importlib import import_module
+
+    from toolkit.config import set_numba_cache
+
+    set_numba_cache()
+    start = time.perf_counter()
+    for room in ("toolkit.pricing", "toolkit.oi"):
+        import_module(room).warm()
+    typer.echo(f"kernels ready after {time.perf_counter() - start:.1f} s", err=True)
+
+
+def _show(checks: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "ready", "detail")
+    for check in checks:
+        word = "yes" if check["ready"] else ("NO" if check["needed"] else "not installed")
+        table.add_row(check["what"], word, check["text"])
+    Console().print(table)
