@@ -184,7 +184,12 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order's state: the request and all that was reported of it, replaced as a
-    whole by each event. ``traded_value_p`` is the exact sum of quantity x price."""
+    whole by each event. ``traded_value_p`` is the exact sum of quantity x price.
+
+    ``execs`` holds every execution once as (exec_id, quantity, price in paise), ``busts`` the
+    exec_ids that the exchange took back, ``pending_qty`` the quantity a modification in
+    flight asks for, ``answered_ns`` the time of the newest answer to a request of ours.
+    """
 
     request: OrderRequest
     ord_status: OrdStatus
@@ -196,6 +201,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str | None = None
     exch_order_id: str | None = None
     text: str = ""
+    execs: tuple[tuple[str, int, int], ...] = ()
+    busts: tuple[str, ...] = ()
+    pending_qty: int | None = None
+    answered_ns: int = 0
 
     @property
     def cl_ord_id(self) -> str:
@@ -214,7 +223,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Any statement by a broker, an exchange or our own risk about one order (FIX 35=8)."""
+    """Any statement by a broker, an exchange or our own risk about one order (FIX 35=8).
+
+    ``exec_ref_id`` names the execution that a ``trade_cancel`` takes back (FIX 19).
+    """
 
     cl_ord_id: str
     exec_id: str
@@ -229,7 +241,9 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     last_qty: int = 0
     last_px_p: int = 0
     price_p: int | None = None
+    stop_px_p: int | None = None
     order_qty: int | None = None
+    exec_ref_id: str | None = None
     text: str = ""
 
 
