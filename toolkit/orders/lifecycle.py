@@ -22,45 +22,51 @@ from toolkit.types import TERMINAL, ExecType, ExecutionReport, Order, OrderReque
 
 __all__ = ["TABLE", "Anomaly", "apply", "begin"]
 
-# The table. ``.`` stays (a repeat, a late word, or news that changes numbers only), ``!`` stays
-# and is an anomaly, W is working: new before the first execution, partially_filled after it.
+# The table: a row a trigger, a column a state. ``.`` stays (a repeat, a late word, or news that
+# changes numbers only), ``!`` stays or moves and is an anomaly; W is working: new before the
+# first execution, partially_filled after it.
 _GRID: Final = """
-.                 pending_new new trade pending_cancel canceled cancel_rejected pending_replace replaced replace_rejected rejected expired trade_cancel denied unknown
-pending_new       .           W   W     .              C        .               !               W        .                R        E       .            D      U
-new               .           .   W     PC             C        .               PR              .        .                R        E       W            !      .
-partially_filled  .           .   .     PC             C        .               PR              .        .                R!       E       W            !      .
-pending_cancel    .           .   .     .              C        W               .               .        .                R        E       .            !      U
-pending_replace   .           .   .     PC             C        .               .               W        W                R        E       .            !      U
-unknown           .           W   W     .              C        .               .               W        .                R        E       .            !      .
-filled            .           .   .     .              .        .               .               .        .                !        .       C            !      .
-canceled          .           .   .     .              .        .               .               .        .                R!       E!      .            !      .
-expired           .           .   .     .              .!       .               .               .        .                R!       .       .            !      .
-rejected          !           !   .!    .              .!       .               .               !        .                .        .!      .            !      .
-denied            .           !   .!    !              !        !               !               !        !                !        !       !            .      !
+.                 PN   W    P    PC   PR   U    F    C    E    R    D
+pending_new       .    .    .    .    .    .    .    .    .    !    !
+new               W    .    .    .    .    W    .    .    .    !    !
+trade             W    W    .    .    .    W    .    .    .    .!   .!
+pending_cancel    .    PC   PC   .    PC   .    .    .    .    .    !
+canceled          C    C    C    C    C    C    .    .    .!   .!   !
+cancel_rejected   .    .    .    W    .    .    .    .    .    .    !
+pending_replace   !    PR   PR   .    .    .    .    .    .    .    !
+replaced          W    .    .    .    W    W    .    .    .    !    !
+replace_rejected  .    .    .    .    W    .    .    .    .    .    !
+rejected          R    R    R!   R    R    R    !    R!   R!   .    !
+expired           E    E    E    E    E    E    .    E!   .    .!   !
+trade_cancel      .    W    W    .    .    .    C    .    .    .    !
+denied            D    !    !    !    !    !    !    !    !    !    .
+unknown           U    .    .    U    U    .    .    .    .    .    !
 """
 
 _CODES: Final = {
+    "PN": OrdStatus.PENDING_NEW,
+    "W": OrdStatus.NEW,
+    "P": OrdStatus.PARTIALLY_FILLED,
     "PC": OrdStatus.PENDING_CANCEL,
     "PR": OrdStatus.PENDING_REPLACE,
-    "C": OrdStatus.CANCELED,
-    "R": OrdStatus.REJECTED,
-    "E": OrdStatus.EXPIRED,
-    "D": OrdStatus.DENIED,
     "U": OrdStatus.UNKNOWN,
-    "W": OrdStatus.NEW,
+    "F": OrdStatus.FILLED,
+    "C": OrdStatus.CANCELED,
+    "E": OrdStatus.EXPIRED,
+    "R": OrdStatus.REJECTED,
+    "D": OrdStatus.DENIED,
 }
 
 
 def _read() -> dict[tuple[OrdStatus, ExecType], tuple[OrdStatus, bool]]:
     head, *rows = _GRID.strip().splitlines()
-    triggers = [ExecType(word) for word in head.split()[1:]]
+    states = [_CODES[code] for code in head.split()[1:]]
     table = {}
     for row in rows:
         name, *cells = row.split()
-        state = OrdStatus(name)
-        for trigger, cell in zip(triggers, cells, strict=True):
+        for state, cell in zip(states, cells, strict=True):
             code = cell.rstrip("!").rstrip(".")
-            table[state, trigger] = (_CODES[code] if code else state, cell.endswith("!"))
+            table[state, ExecType(name)] = (_CODES[code] if code else state, cell.endswith("!"))
     return table
 
 
@@ -127,7 +133,10 @@ def apply(order: Order, report: ExecutionReport) -> tuple[Order, Anomaly | None]
     after = _stamp(_settle(changed, status), report)
     text = f"{report.exec_type} cannot happen to an order that is {order.ord_status}"
     if order.ord_status is OrdStatus.FILLED and _gross(after) < _target(after):
-        odd, text = True, f"a filled order of {_gross(after)} was raised to {_target(after)}; it stays closed: reconcile"
+        odd, text = (
+            True,
+            f"a filled order of {_gross(after)} was raised to {_target(after)}; it stays closed: reconcile",
+        )
     return after, _odd("impossible", order, report, text) if odd else None
 
 
