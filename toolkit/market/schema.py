@@ -12,7 +12,19 @@ from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["CHAIN", "EOD", "FUTURES", "INSTRUMENTS", "IST", "OPTION_TYPE", "SCHEMA_VERSION", "SPOT", "TABLES", "TICKS"]
+__all__ = [
+    "CHAIN",
+    "EOD",
+    "FUTURES",
+    "INSTRUMENTS",
+    "IST",
+    "OPTION_TYPE",
+    "PARTICIPANTS",
+    "SCHEMA_VERSION",
+    "SPOT",
+    "TABLES",
+    "TICKS",
+]
 
 SCHEMA_VERSION: Final = 1
 IST: Final = "Asia/Kolkata"
@@ -134,6 +146,18 @@ INSTRUMENTS: Final[Any] = pl.Schema(
         "lot": pl.Int32,
         "tick_p": pl.Int32,
         "freeze_qty": pl.Int64,
+    }
+)
+
+PARTICIPANTS: Final = pl.Schema(
+    {
+        "date": pl.Date,
+        "measure": pl.String,
+        "who": pl.String,
+        "instrument": pl.String,
+        "side": pl.String,
+        "contracts": pl.Int64,
+        "crore": pl.Float64,
     }
 )
 

@@ -1,0 +1,144 @@
+"""Contract terms that a file lacks: lots by date, stand-in tokens, symbols, session closes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import polars as pl
+
+from toolkit import tables
+from toolkit.contracts import stand_in_token
+from toolkit.errors import BadData
+from toolkit.market.schema import INSTRUMENTS, TS
+
+__all__ = ["close_stamps", "derived_instruments", "lots", "previous_lots", "segment", "symbols", "tokens"]
+
+T = TypeVar("T")
+
+_CONTRACT: Final = ["underlying", "expiry", "strike_p", "option_type"]
+_LOT_KEY: Final = ["underlying", "expiry", "on"]
+_LOOK_BACK_DAYS: Final = 800
+_MONTHS: Final = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+
+
+def segment(exchange: str, kind: str = "option") -> str:
+    """The segment's name in identities: ``NSE_FO``, ``BSE_FO``, ``NSE_CM``, ``BSE_CM``."""
+    return f"{exchange}_{'FO' if kind in ('option', 'future') else 'CM'}"
+
+
+def lots(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add ``lot`` (Int32, null where no table knows it) by ``underlying``, ``expiry``, ``on``."""
+    return _with_lot(frame, "lot", _lot)
+
+
+def previous_lots(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add ``previous_lot``: the lot of the same contract before its last change, null without one."""
+    return _with_lot(frame, "previous_lot", _previous_lot)
+
+
+def _with_lot(frame: pl.DataFrame, name: str, find: object) -> pl.DataFrame:
+    keys = frame.select(_LOT_KEY).unique(maintain_order=True)
+    found = [find(*key) if None not in key else None for key in keys.iter_rows()]  # type: ignore[operator]
+    return frame.join(
+        keys.with_columns(pl.Series(name, found, pl.Int32)),
+        on=_LOT_KEY,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+
+
+def _lot(underlying: str, expiry: dt.date, on: dt.date) -> int | None:
+    try:
+        return int(tables.contracts().lot(underlying, expiry, on))
+    except BadData:
+        return None
+
+
+def _previous_lot(underlying: str, expiry: dt.date, on: dt.date) -> int | None:
+    now = _lot(underlying, expiry, on)
+    for back in range(14, _LOOK_BACK_DAYS, 14):
+        then = _lot(underlying, expiry, on - dt.timedelta(days=back))
+        if then is None:
+            return None
+        if then != now:
+            return then
+    return None
+
+
+def tokens(frame: pl.DataFrame, exchange: str) -> pl.DataFrame:
+    """Add ``token``: the stable negative stand-in of each contract, until a master names the real one."""
+    keys = frame.select(_CONTRACT).unique(maintain_order=True)
+    place = segment(exchange)
+    made = [stand_in_token(place, u, e, s, o) for u, e, s, o in keys.iter_rows()]
+    return frame.join(
+        keys.with_columns(pl.Series("token", made, pl.Int64)),
+        on=_CONTRACT,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+
+
+def symbols(frame: pl.DataFrame) -> pl.Expr:
+    """Exchange-neutral symbols of rows with ``underlying kind expiry strike_p option_type``."""
+    stamp = pl.format(
+        "{}{}{}",
+        pl.col("expiry").dt.day().cast(pl.String).str.zfill(2),
+        pl.col("expiry").dt.month().cast(pl.String).replace_strict({str(i): m for i, m in enumerate(_MONTHS, 1)}),
+        pl.col("expiry").dt.year(),
+    )
+    rupees, paise = pl.col("strike_p") // 100, pl.col("strike_p") % 100
+    cents = paise.cast(pl.String).str.zfill(2).str.strip_chars_end("0")
+    strike = pl.when(paise == 0).then(rupees.cast(pl.String)).otherwise(pl.format("{}.{}", rupees, cents))
+    return (
+        pl.when(pl.col("kind") == "option")
+        .then(pl.format("{} {} {} {}", "underlying", stamp, strike, pl.col("option_type").cast(pl.String)))
+        .when(pl.col("kind") == "future")
+        .then(pl.format("{} {} FUT", "underlying", stamp))
+        .when(pl.col("kind") == "index")
+        .then(pl.col("underlying"))
+        .otherwise(pl.format("{} EQ", "underlying"))
+    )
+
+
+def close_stamps(dates: list[dt.date]) -> pl.DataFrame:
+    """``date`` and ``close_ts``: the close of each session, null for a day that is none."""
+    calendar = tables.calendar()
+    closes = [calendar.bounds_ns(d)[1] // 1000 if calendar.is_session(d) else None for d in dates]
+    zone = TS.time_zone
+    return pl.DataFrame(
+        {"date": pl.Series(dates, dtype=pl.Date), "close_ts": pl.Series(closes, dtype=pl.Int64)}
+    ).with_columns(pl.from_epoch("close_ts", "us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone))
+
+
+def derived_instruments(rows: pl.DataFrame) -> pl.DataFrame:
+    """Instruments of chain rows (``ts underlying expiry strike_p option_type token lot``).
+
+    One row a contract and day; exchange, tick and freeze quantity from the dated tables,
+    null where those do not know.
+    """
+    rules = tables.contracts()
+    rows = rows.with_columns(valid_on=pl.col("ts").dt.date(), kind=pl.lit("option")).drop("ts")
+    rows = rows.unique(["valid_on", *_CONTRACT], keep="last", maintain_order=True)
+    keys = rows.select("underlying", "valid_on").unique(maintain_order=True)
+    found = []
+    for underlying, on in keys.iter_rows():
+        exchange = _or_none(rules.exchange, underlying) or "NSE"
+        tick = _or_none(rules.tick_p, underlying, "option", on)
+        found.append((exchange, segment(exchange), tick, _or_none(rules.freeze_qty, underlying, on)))
+    names = {"exchange": pl.String, "segment": pl.String, "tick_p": pl.Int32, "freeze_qty": pl.Int64}
+    terms = keys.hstack(pl.DataFrame(found, schema=names, orient="row"))
+    rows = rows.join(terms, on=["underlying", "valid_on"], how="left", maintain_order="left")
+    rows = rows.with_columns(symbol=symbols(rows), source_symbol=pl.lit(None, pl.String))
+    rows = rows.select([pl.col(c).cast(t) for c, t in INSTRUMENTS.items()])
+    return rows.sort("valid_on", "exchange", "segment", "token", "symbol")
+
+
+def _or_none(ask: Callable[..., T], *args: object) -> T | None:
+    try:
+        return ask(*args)
+    except BadData:
+        return None

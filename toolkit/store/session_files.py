@@ -1,0 +1,397 @@
+"""The files of a session store, and the one way they change.
+
+A store is a folder: ``session.json`` names every Parquet part
+``TABLE/date=YYYY-MM-DD/underlying=X/part-HASH.parquet`` and ``instruments.parquet``. Part
+names carry the hash of their bytes, readers open only what ``session.json`` names, and
+replacing ``session.json`` is the commit: before it the old store stands, after it the new
+one. New files are written and flushed in a sibling folder first. A killed writer leaves
+files that no ``session.json`` names; the next writer removes them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote
+
+import polars as pl
+
+from toolkit.errors import BadData
+from toolkit.market.schema import INSTRUMENTS, PARTICIPANTS, SCHEMA_VERSION, TABLES
+
+__all__ = ["KEYS", "MANIFEST", "SCHEMAS", "StoreWriter", "instruments_file", "read_manifest"]
+
+MANIFEST: Final = "session.json"
+SCHEMAS: Final[dict[str, Any]] = {**TABLES, "participants": PARTICIPANTS}
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "chain": ("recv_ts", "ts", "expiry", "strike_p", "option_type"),
+    "futures": ("recv_ts", "ts", "expiry"),
+    "spot": ("recv_ts", "ts"),
+    "eod": ("exchange", "kind", "expiry", "strike_p", "option_type"),
+    "ticks": tuple(TABLES["ticks"]),
+    "participants": ("measure", "who", "instrument", "side"),
+}
+UNITS: Final = {
+    "quantities": "units, never contracts",
+    "prices": "rupees",
+    "strike_p": "paise",
+    "source_iv": "fraction a year",
+    "turnover": "rupees, notional",
+    "stamps": "Asia/Kolkata",
+}
+_KNOWN: Final = ("name", "synthetic", "source")
+_ALL: Final = "_"
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read ``session.json`` of a store.
+
+    Raises
+    ------
+    BadData
+        Not a session store, a damaged manifest, or one written by a newer version.
+    """
+    file = path / MANIFEST
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadData(f"{path} is not a session store: it has no {MANIFEST}; import files with --to {path}") from None
+    except (ValueError, OSError) as error:
+        raise BadData(f"cannot read {file}: {' '.join(str(error).split())}; restore it or import again") from None
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BadData(f"{file} has no usable schema_version, was {version!r}; restore it or import again")
+    if version > SCHEMA_VERSION:
+        raise BadData(f"{file} has schema version {version}, this toolkit reads up to {SCHEMA_VERSION}; upgrade it")
+    if not isinstance(found.get("parts"), dict):
+        raise BadData(f"{file} names no parts; restore it or import again")
+    return dict(found)
+
+
+def instruments_file(path: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Where the instruments that the manifest means are: under their final name, or the name
+    they had at the commit when the writer was killed right after it."""
+    named = manifest.get("instruments")
+    if not named:
+        return None
+    fresh = path / f"instruments-{named['sha256'][:16]}.parquet"
+    return fresh if fresh.exists() else path / "instruments.parquet"
+
+
+class StoreWriter:
+    """Collect frames for a store and put them there in one step.
+
+    ``add`` writes each part into the sibling folder at once, so memory holds one file's
+    frames; ``commit`` makes them the store's. Leaving the block without a commit, by an
+    error or Ctrl-C, removes the sibling and leaves the store as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store's folder; made at the commit when it is not there.
+    replace : bool, optional
+        Whether the store holds only what is added now, or that merged into what it held.
+    """
+
+    def __init__(self, path: str | Path, *, replace: bool = False) -> None:
+        self.path = Path(path).absolute()
+        self.replace = replace
+        self._stage = self.path.parent / f".{self.path.name}.incoming-{os.getpid()}"
+        self._made: list[Path] = []
+        self._lock: int | None = None
+        self._old: dict[str, Any] = {}
+        self._parts: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._instruments: list[pl.DataFrame] = []
+        self._files: list[dict[str, Any]] = []
+
+    def __enter__(self) -> StoreWriter:
+        with _one_line(self.path):
+            for folder in reversed([self.path.parent, *self.path.parent.parents]):
+                if not folder.exists():
+                    folder.mkdir()
+                    self._made.append(folder)
+            self._lock = os.open(self.path.parent, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            for left in self.path.parent.glob(f".{self.path.name}.incoming-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            self._open()
+            self._stage.mkdir()
+        return self
+
+    def _open(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise BadData(f"{self.path} is a file; name a folder for the session store")
+        if (self.path / MANIFEST).exists():
+            self._old = read_manifest(self.path)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise BadData(f"{self.path} holds other files and no {MANIFEST}; name a new or empty folder")
+        self._writable()
+        if self.replace:
+            return
+        self._files = list(self._old.get("files", []))
+        for table, parts in self._old.get("parts", {}).items():
+            for part in parts:
+                self._parts[table, part["date"], part["underlying"]] = part
+
+    def _writable(self) -> None:
+        for folder in (self.path.parent, self.path):
+            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                raise BadData(f"cannot write in {folder}: permission denied; choose another folder or its rights")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)
+        if kind is not None:
+            for folder in reversed(self._made):
+                with suppress(OSError):
+                    folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def holds(self, sha256: str, form: str, options: Mapping[str, str]) -> dict[str, Any] | None:
+        """The record of a file that was imported before with the same options, or None."""
+        for record in self._files:
+            if (record["sha256"], record["format"], record["options"]) == (sha256, form, dict(options)):
+                return dict(record)
+        return None
+
+    def add(
+        self, tables: Mapping[str, pl.DataFrame], *, kind: str = "snapshots", record: Mapping[str, Any] | None = None
+    ) -> None:
+        """Stage frames by table name (``instruments`` among them).
+
+        Parameters
+        ----------
+        tables : mapping of str to DataFrame
+            Frames in the schemas of ``market/schema.py``.
+        kind : {"snapshots", "eod"}, optional
+            What the chain rows are: recorded through a day, or one closing snapshot made of an
+            end-of-day file. Snapshots win: a day's closing snapshot gives way to recorded ones.
+        record : mapping, optional
+            The account of the file they came from, kept in ``session.json``.
+        """
+        with _one_line(self.path):
+            for table in sorted(tables):
+                frame = tables[table]
+                if table == "instruments":
+                    self._instruments.append(_in_schema(frame, INSTRUMENTS, table))
+                elif table not in SCHEMAS:
+                    raise BadData(f"no table {table!r} in a session store; tables are {', '.join(sorted(SCHEMAS))}")
+                elif frame.height:
+                    self._add(table, _in_schema(frame, SCHEMAS[table], table), kind)
+        if record is not None:
+            self._files.append(dict(record))
+
+    def _add(self, table: str, frame: pl.DataFrame, kind: str) -> None:
+        by_date = "date" if "date" in frame.columns else "__date"
+        if by_date == "__date":
+            frame = frame.with_columns(pl.col("ts").dt.date().alias("__date"))
+        keys = [by_date, "underlying"] if "underlying" in frame.columns else [by_date]
+        if frame.select(pl.any_horizontal(pl.col(keys).is_null().any())).item():
+            raise BadData(f"table {table!r} has rows without {' or '.join(keys).replace('__date', 'ts')}")
+        pieces = frame.partition_by(keys, as_dict=True, maintain_order=True)
+        for key in sorted(pieces, key=str):
+            piece = pieces[key].drop("__date", strict=False)
+            names = (str(key[0]), str(key[1]) if len(key) > 1 else _ALL)
+            self._add_part(table, names, piece, kind)
+
+    def _add_part(self, table: str, names: tuple[str, str], piece: pl.DataFrame, kind: str) -> None:
+        unique_by = list(KEYS[table])
+        if table != "ticks" and piece.select(unique_by).is_duplicated().any():
+            where = f"{table} {names[0]} {names[1]}"
+            raise BadData(f"{where}: two rows of the same {', '.join(unique_by)}; drop the repeats")
+        before = self._parts.get((table, *names))
+        if before is not None:
+            held = before.get("kind", "snapshots")
+            if table == "chain" and held != kind:
+                if kind == "eod":
+                    return
+            else:
+                piece = pl.concat([self._read(before, SCHEMAS[table]), piece])
+        piece = piece.unique(unique_by, keep="last", maintain_order=True).sort(unique_by, maintain_order=True)
+        blob = _parquet(piece)
+        digest = hashlib.sha256(blob).hexdigest()
+        folder = f"{table}/date={names[0]}"
+        if names[1] != _ALL:
+            folder += f"/underlying={quote(names[1], safe='&-_')}"
+        part = {
+            "date": names[0],
+            "underlying": names[1],
+            "path": f"{folder}/part-{digest[:16]}.parquet",
+            "rows": piece.height,
+            "sha256": digest,
+        }
+        if table == "chain":
+            part["kind"] = kind
+        if before is not None and before["path"] != part["path"]:
+            (self._stage / before["path"]).unlink(missing_ok=True)
+        if before is None or before != part:
+            _write(self._stage / part["path"], blob)
+        self._parts[table, names[0], names[1]] = part
+
+    def _read(self, part: Mapping[str, Any], schema: Any) -> pl.DataFrame:
+        staged = self._stage / part["path"]
+        frame = pl.read_parquet(staged if staged.exists() else self.path / part["path"], hive_partitioning=False)
+        return _in_schema(frame, schema, part["path"])
+
+    def commit(self, meta: Mapping[str, Any] | None = None) -> None:
+        """Make what was added the store's, as a whole or not at all.
+
+        Raises
+        ------
+        BadData
+            The disk is full or the folder cannot be written; the store is as it was.
+        """
+        with _one_line(self.path):
+            manifest = self._manifest(dict(meta or {}))
+            fresh = self._stage_instruments(manifest)
+            text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+            _write(self._stage / MANIFEST, text.encode())
+            _sync_folders(self._stage)
+            if (self.path / MANIFEST).exists():
+                self._move(manifest, fresh)
+            else:
+                if fresh is not None:
+                    os.replace(self._stage / fresh, self._stage / "instruments.parquet")
+                os.replace(self._stage, self.path)
+                _sync(self.path.parent)
+
+    def _move(self, manifest: dict[str, Any], fresh: str | None) -> None:
+        old = {part["path"] for parts in self._old["parts"].values() for part in parts}
+        new = sorted(part["path"] for parts in manifest["parts"].values() for part in parts)
+        moved: list[Path] = []
+        try:
+            for name in [*new, *([fresh] if fresh else [])]:
+                if (self._stage / name).exists():
+                    target = self.path / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    if name not in old:
+                        moved.append(target)
+                    os.replace(self._stage / name, target)
+            for folder in sorted({target.parent for target in moved}):
+                _sync(folder)
+            os.replace(self._stage / MANIFEST, self.path / MANIFEST)
+        except BaseException:
+            for target in moved:
+                target.unlink(missing_ok=True)
+            raise
+        _sync(self.path)
+        if fresh is not None:
+            os.replace(self.path / fresh, self.path / "instruments.parquet")
+            _sync(self.path)
+        _sweep(self.path, {*new, MANIFEST, "instruments.parquet"})
+
+    def _manifest(self, meta: dict[str, Any]) -> dict[str, Any]:
+        parts: dict[str, list[dict[str, Any]]] = {}
+        for (table, _, _), part in sorted(self._parts.items()):
+            parts.setdefault(table, []).append(part)
+        old = {} if self.replace else self._old
+        top = {key: meta.pop(key, old.get(key)) for key in _KNOWN}
+        everything = [part for held in parts.values() for part in held]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": top["name"] or self.path.name,
+            "synthetic": bool(top["synthetic"]),
+            "source": top["source"] or "",
+            "units": UNITS,
+            "underlyings": sorted({p["underlying"] for p in everything} - {_ALL}),
+            "dates": sorted({p["date"] for p in everything}),
+            "parts": parts,
+            "files": self._files,
+            "meta": {**old.get("meta", {}), **meta},
+        }
+
+    def _stage_instruments(self, manifest: dict[str, Any]) -> str | None:
+        old = None if self.replace else self._old.get("instruments")
+        if not self._instruments:
+            manifest["instruments"] = old
+            return None
+        frames = list(self._instruments)
+        if old is not None:
+            held = instruments_file(self.path, self._old)
+            frames.insert(0, _in_schema(pl.read_parquet(held), INSTRUMENTS, str(held)))
+        key = ["valid_on", "exchange", "segment", "token", "symbol"]
+        frame = pl.concat(frames).unique(key, keep="last", maintain_order=True).sort(key, maintain_order=True)
+        blob = _parquet(frame)
+        digest = hashlib.sha256(blob).hexdigest()
+        manifest["instruments"] = {"rows": frame.height, "sha256": digest}
+        if self._old.get("instruments") == manifest["instruments"]:
+            return None
+        name = f"instruments-{digest[:16]}.parquet"
+        _write(self._stage / name, blob)
+        return name
+
+
+def _in_schema(frame: pl.DataFrame, schema: Any, where: str) -> pl.DataFrame:
+    """Columns in the schema's order and types; optional ones that lack are unknown."""
+    strange = [c for c in frame.columns if c not in schema]
+    if strange:
+        raise BadData(f"{where}: column {strange[0]!r} is not in the table's schema; drop or rename it")
+    made = [(pl.col(c) if c in frame.columns else pl.lit(None)).cast(t).alias(c) for c, t in schema.items()]
+    try:
+        return frame.select(made)
+    except pl.exceptions.PolarsError as error:
+        raise BadData(f"{where}: {' '.join(str(error).split())[:160]}") from None
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    return buffer.getvalue()
+
+
+def _write(path: Path, blob: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(blob)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folders(root: Path) -> None:
+    for folder, _, _ in os.walk(root):
+        _sync(Path(folder))
+
+
+def _sweep(path: Path, named: set[str]) -> None:
+    """Remove what the manifest no longer names; never anything we did not write."""
+    for table in SCHEMAS:
+        for file in (path / table).rglob("part-*.parquet"):
+            if file.relative_to(path).as_posix() not in named:
+                file.unlink(missing_ok=True)
+        for folder, inner, files in os.walk(path / table, topdown=False):
+            if not inner and not files:
+                with suppress(OSError):
+                    os.rmdir(folder)
+    for file in path.glob("instruments-*.parquet"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn a failing disk into one line that says what became of the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise BadData(f"disk full while writing {path}: the store is as it was; free space, import again") from None
+        text = error.strerror or str(error)
+        raise BadData(f"cannot write {path}: {text}; the store is as it was; check the path and its rights") from None
