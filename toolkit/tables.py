@@ -13,16 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from toolkit.calendar import Calendar, Hours, SettlementTime, Sitting
 from toolkit.config import share
 from toolkit.contracts import ContractRules, ExpiryRule, FreezeRow, LotRow, TickRow, UnderlyingRow
 from toolkit.errors import BadData, nearest
 
-__all__ = ["calendar", "contracts"]
+if TYPE_CHECKING:
+    from toolkit.portfolio.charges import ChargeSchedule
+
+__all__ = ["calendar", "charges", "contracts"]
 
 _WEEKDAYS: Final = {"MON": 0, "TUE": 1, "WED": 2, "THU": 3, "FRI": 4, "none": None}
+_ITEMS: Final = ("stt", "stt_exercise", "exchange", "ipft", "sebi", "stamp", "gst", "brokerage")
+_UNITS: Final = {"percent": 10_000_000, "rs_per_crore": 100, "rs_per_order": 100}
 _ALWAYS: Final = ("source", "verified_until")
 
 
@@ -53,6 +58,10 @@ class Row:
         if not value or (among and value not in among):
             raise self.bad(column, "one of " + ", ".join(among) if among else "a text")
         return value
+
+    def maybe(self, column: str, among: Sequence[str] = ()) -> str:
+        """A text as `text` gives it, or an empty one for an empty cell."""
+        return self.text(column, among) if self._cells[column] else ""
 
     def date(self, column: str) -> dt.date:
         """An ISO date."""
@@ -309,3 +318,37 @@ def _expiry_rules() -> list[ExpiryRule]:
     ]
     _ascending("expiry_rules.csv", rows, lambda row: (row.underlying, row.cycle))
     return rows
+
+
+@cache
+def charges() -> ChargeSchedule:
+    """Read the dated schedule of brokerage, taxes and fees.
+
+    Raises
+    ------
+    BadData
+        For a bad row, or a rate that is no whole number of billionths (or paise).
+    """
+    from toolkit.portfolio.charges import ChargeRate, ChargeSchedule
+
+    rates = []
+    columns = ["from", "item", "exchange", "kind", "underlying", "side", "plan", "rate", "unit"]
+    for row in _table("charges.csv", columns):
+        amount = row.decimal("rate") * _UNITS[row.text("unit", tuple(_UNITS))]
+        if amount != amount.to_integral_value():
+            raise row.bad("rate", "a whole number of billionths of value, or of paise an order")
+        rates.append(
+            ChargeRate(
+                start=row.date("from"),
+                item=row.text("item", _ITEMS),
+                exchange=row.maybe("exchange", ("NSE", "BSE")),
+                kind=row.maybe("kind", ("option", "future")),
+                underlying=row.maybe("underlying"),
+                side=row.maybe("side", ("BUY", "SELL")),
+                plan=row.maybe("plan"),
+                amount=int(amount),
+                verified_until=row.date("verified_until"),
+            )
+        )
+    _ascending("charges.csv", rates, lambda row: (row.item, row.exchange, row.kind, row.underlying, row.plan))
+    return ChargeSchedule(tuple(rates))

@@ -1,1 +1,43 @@
-"""Room portfolio: see ARCHITECTURE.md."""
+"""Positions, P&L and charges of executed trades.
+
+Names are imported at once, not lazily: a function such as ``charges`` shares its name with
+the module it lives in, and a module loaded later would take the name over.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from importlib import import_module
+
+import polars as pl
+
+from toolkit.portfolio import charges as _charges
+from toolkit.portfolio.charges import ChargeSchedule
+
+__all__ = ["ChargeSchedule", "charges", "charges_by_fill"]
+
+
+def _shipped() -> ChargeSchedule:
+    # The room itself reads no file; only its door, when no schedule is handed in, asks the reader by name.
+    schedule: ChargeSchedule = import_module("toolkit.tables").charges()
+    return schedule
+
+
+def charges(
+    fills: pl.DataFrame, on: dt.date | None, plan: str = "discount", *, schedule: ChargeSchedule | None = None
+) -> pl.DataFrame:
+    """Work out the contract notes of a fills frame under the shipped schedule, or the one given.
+
+    See `toolkit.portfolio.charges.charges`.
+    """
+    return _charges.charges(fills, on, plan, schedule=_shipped() if schedule is None else schedule)
+
+
+def charges_by_fill(
+    fills: pl.DataFrame, on: dt.date | None, plan: str = "discount", *, schedule: ChargeSchedule | None = None
+) -> pl.DataFrame:
+    """Split the contract notes of `charges` over their fills, summing to the paisa.
+
+    See `toolkit.portfolio.charges.charges_by_fill`.
+    """
+    return _charges.charges_by_fill(fills, on, plan, schedule=_shipped() if schedule is None else schedule)
