@@ -13,38 +13,40 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from bokeh import models, plotting
 from bokeh.core.properties import value
-from bokeh.models import (
-    BoxAnnotation,
-    ColorBar,
-    ColumnDataSource,
-    CustomJSTickFormatter,
-    DatetimeTickFormatter,
-    HoverTool,
-    LabelSet,
-    LinearColorMapper,
-    NumeralTickFormatter,
-    Range1d,
-    Span,
-)
 from bokeh.palettes import Cividis256
-from bokeh.plotting import figure
 
 from toolkit.report import fmt
-from toolkit.report.heat import HeatGrid
+from toolkit.report.heat import GAP_MS, HeatGrid
 from toolkit.report.theme import DIVERGING, LIGHT
 
 __all__ = ["equity", "greek", "heatmap", "ist_ms", "levels", "veil", "waterfall"]
 
+# Bokeh's own stubs refuse call forms that its manual documents, so its makers are untyped here.
+bm: Any = models
+figure: Any = plotting.figure
+
 Colors = Mapping[str, str]
-MS: Final = 1_000_000
-TIP_PRICE: Final = "0,0.00"
+Floats = npt.NDArray[np.float64]
+IST_SHIFT_NS: Final = 19_800_000_000_000
 
 
 def ist_ms(stamps: pl.Series) -> npt.NDArray[np.float64]:
     """Instants as milliseconds of Indian wall-clock time, which is what Bokeh's axes show."""
     wall = stamps.dt.convert_time_zone("Asia/Kolkata").dt.replace_time_zone(None)
     return wall.cast(pl.Datetime("ms")).cast(pl.Int64).to_numpy().astype(np.float64)
+
+
+def _gapped(stamps: Floats, *values: pl.Series) -> tuple[Floats, list[Floats]]:
+    """The points, with an unknown one inside every gap, so that no line is drawn across it."""
+    after = np.flatnonzero(np.diff(stamps) > GAP_MS) + 1
+    arrays = [v.cast(pl.Float64).to_numpy().copy() for v in values]
+    return np.insert(stamps, after, stamps[after - 1] + 1.0), [np.insert(a, after, np.nan) for a in arrays]
+
+
+def _clock(stamps: Floats) -> list[str]:
+    return [fmt.time_ist(round(s) * 1_000_000 - IST_SHIFT_NS, zone=False) for s in stamps]
 
 
 def _time_figure(title: str, y_label: str, height: int, colors: Colors, x_range: Any = None) -> Any:
@@ -61,7 +63,7 @@ def _time_figure(title: str, y_label: str, height: int, colors: Colors, x_range:
         **({"x_range": x_range} if x_range is not None else {}),
     )
     clock = dict.fromkeys(("hours", "hourmin", "minutes"), "%H:%M")
-    plot.xaxis.formatter = DatetimeTickFormatter(
+    plot.xaxis.formatter = bm.DatetimeTickFormatter(
         seconds="%H:%M:%S", minsec="%H:%M:%S", **clock, days="%d %b", months="%b %Y", years="%Y"
     )
     plot.xaxis.axis_label = "time, IST"
@@ -77,6 +79,7 @@ def _dressed(plot: Any, colors: Colors) -> Any:
     plot.title.text_font_size = "13.5px"
     plot.title.text_font_style = "bold"
     plot.title.text_font = "system-ui, sans-serif"
+    plot.min_border_left = 58
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     plot.grid.grid_line_color = colors["grid"]
@@ -93,8 +96,10 @@ def _dressed(plot: Any, colors: Colors) -> Any:
     return plot
 
 
-def _indian_ticks() -> CustomJSTickFormatter:
-    return CustomJSTickFormatter(code='return new Intl.NumberFormat("en-IN", {maximumFractionDigits: 4}).format(tick)')
+def _indian_ticks() -> Any:
+    return bm.CustomJSTickFormatter(
+        code='return new Intl.NumberFormat("en-IN", {maximumFractionDigits: 4}).format(tick)'
+    )
 
 
 def _legend(plot: Any, colors: Colors) -> None:
@@ -127,30 +132,31 @@ def equity(pnl: pl.DataFrame, colors: Colors = LIGHT) -> tuple[Any, Any]:
     tuple of two figures that share their time axis
     """
     net = pnl["net"].cast(pl.Float64)
-    source = ColumnDataSource(
+    stamps, (nets, gross, downs) = _gapped(ist_ms(pnl["ts"]), net, pnl["gross"], drawdown(net))
+    source = bm.ColumnDataSource(
         {
-            "ts": ist_ms(pnl["ts"]),
-            "net": net.to_numpy().copy(),
-            "gross": pnl["gross"].cast(pl.Float64).to_numpy().copy(),
-            "drawdown": drawdown(net).to_numpy().copy(),
-            "time": [fmt.time_ist(t, date=True) for t in pnl["ts"]],
-            "net_text": [fmt.rupees_exact(v) for v in net],
-            "gross_text": [fmt.rupees_exact(v) for v in pnl["gross"]],
-            "drawdown_text": [fmt.rupees_exact(v) for v in drawdown(net)],
+            "ts": stamps,
+            "net": nets,
+            "gross": gross,
+            "drawdown": downs,
+            "time": _clock(stamps),
+            "net_text": [fmt.rupees_exact(v) for v in nets],
+            "gross_text": [fmt.rupees_exact(v) for v in gross],
+            "drawdown_text": [fmt.rupees_exact(v) for v in downs],
         }
     )
-    top = _time_figure("P&L, ₹", "₹", 300, colors)
-    top.add_layout(Span(location=0, dimension="width", line_color=colors["line"], line_width=1.5))
+    top = _time_figure("Net and gross P&L, ₹", "", 300, colors)
+    top.add_layout(bm.Span(location=0, dimension="width", line_color=colors["line"], line_width=1.5))
     top.line("ts", "gross", source=source, color=colors["neutral"], line_dash=[4, 3], legend_label="gross")
     line = top.line("ts", "net", source=source, color=colors["gain"], line_width=2, legend_label="net of charges")
     tips = [("time", "@time"), ("net ₹", "@net_text"), ("gross ₹", "@gross_text"), ("drawdown ₹", "@drawdown_text")]
-    top.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tips))
+    top.add_tools(bm.HoverTool(renderers=[line], mode="vline", tooltips=tips))
     top.yaxis.formatter = _indian_ticks()
     _legend(top, colors)
-    bottom = _time_figure("Drawdown of the net P&L from its peak, ₹", "₹", 170, colors, top.x_range)
+    bottom = _time_figure("Drawdown of the net P&L from its peak, ₹", "", 170, colors, top.x_range)
     bottom.varea("ts", 0, "drawdown", source=source, fill_color=colors["loss"], fill_alpha=0.35)
     edge = bottom.line("ts", "drawdown", source=source, color=colors["loss"], line_width=1.5)
-    bottom.add_tools(HoverTool(renderers=[edge], mode="vline", tooltips=[tips[0], tips[3]]))
+    bottom.add_tools(bm.HoverTool(renderers=[edge], mode="vline", tooltips=[tips[0], tips[3]]))
     bottom.yaxis.formatter = _indian_ticks()
     return top, bottom
 
@@ -188,7 +194,7 @@ def waterfall(gross: float, charges: Sequence[tuple[str, float]], colors: Colors
     low, high = min(0.0, *left, *right), max(0.0, *left, *right)
     room = (high - low) or 1.0
     edge = [max(a, b) for a, b in zip(left, right, strict=True)]
-    source = ColumnDataSource(
+    source = bm.ColumnDataSource(
         {
             "name": names,
             "left": left,
@@ -201,7 +207,7 @@ def waterfall(gross: float, charges: Sequence[tuple[str, float]], colors: Colors
     plot = figure(
         title="From gross to net, ₹",
         y_range=list(reversed(names)),
-        x_range=Range1d(low - 0.02 * room, high + 0.34 * room),
+        x_range=bm.Range1d(low - 0.02 * room, high + 0.34 * room),
         height=60 + 30 * len(names),
         sizing_mode="stretch_width",
         min_width=200,
@@ -210,9 +216,9 @@ def waterfall(gross: float, charges: Sequence[tuple[str, float]], colors: Colors
     )
     _dressed(plot, colors)
     plot.hbar("name", left="left", right="right", height=0.62, source=source, color="color", line_color="color")
-    plot.add_layout(Span(location=0, dimension="height", line_color=colors["line"], line_width=1.5))
+    plot.add_layout(bm.Span(location=0, dimension="height", line_color=colors["line"], line_width=1.5))
     plot.add_layout(
-        LabelSet(
+        bm.LabelSet(
             x="edge",
             y="name",
             text="label",
@@ -236,19 +242,14 @@ def _tone(value: float) -> str:
 
 def greek(pnl: pl.DataFrame, values: pl.Series, title: str, unit: str, colors: Colors = LIGHT) -> Any:
     """One Greek of the whole book through the day; a gap stays a gap."""
-    numbers = values.cast(pl.Float64)
-    source = ColumnDataSource(
-        {
-            "ts": ist_ms(pnl["ts"]),
-            "value": numbers.to_numpy().copy(),
-            "time": [fmt.time_ist(t) for t in pnl["ts"]],
-            "text": [fmt.signed(v) for v in numbers],
-        }
+    stamps, (numbers,) = _gapped(ist_ms(pnl["ts"]), values)
+    source = bm.ColumnDataSource(
+        {"ts": stamps, "value": numbers, "time": _clock(stamps), "text": [fmt.signed(v) for v in numbers]}
     )
-    plot = _time_figure(title, unit, 200, colors)
-    plot.add_layout(Span(location=0, dimension="width", line_color=colors["line"], line_width=1.5))
+    plot = _time_figure(title, "", 190, colors)
+    plot.add_layout(bm.Span(location=0, dimension="width", line_color=colors["line"], line_width=1.5))
     line = plot.step("ts", "value", source=source, color=colors["neutral"], line_width=1.8, mode="after")
-    plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=[("time", "@time"), (unit, "@text")]))
+    plot.add_tools(bm.HoverTool(renderers=[line], mode="vline", tooltips=[("time", "@time"), (unit, "@text")]))
     plot.yaxis.formatter = _indian_ticks()
     return plot
 
@@ -277,12 +278,13 @@ def heatmap(
         ``"ce_wall"`` or ``"pe_wall"``.
     """
     plot = _time_figure(title, "strike", height, colors)
-    plot.x_range = Range1d(grid.left, grid.right)
-    plot.y_range = Range1d(grid.bottom, grid.top)
+    plot.x_range = bm.Range1d(grid.left, grid.right)
+    plot.y_range = bm.Range1d(grid.bottom, grid.top)
     plot.grid.grid_line_color = None
+    plot.yaxis.formatter = _indian_ticks()
     for left, right in grid.missing:
         plot.add_layout(
-            BoxAnnotation(
+            bm.BoxAnnotation(
                 left=left,
                 right=right,
                 fill_color=colors["panel"],
@@ -296,20 +298,20 @@ def heatmap(
         )
     palette = DIVERGING if grid.signed else Cividis256
     low = -grid.scale if grid.signed else 0.0
-    mapper = LinearColorMapper(palette=list(palette), low=low, high=grid.scale, nan_color="rgba(0,0,0,0)")
+    mapper = bm.LinearColorMapper(palette=list(palette), low=low, high=grid.scale, nan_color="rgba(0,0,0,0)")
     image = plot.image(
         [grid.values], x=grid.left, y=grid.bottom, dw=grid.right - grid.left, dh=grid.top - grid.bottom,
         color_mapper=mapper,
     )  # fmt: skip
     unit = "change of OI, L units" if grid.signed else "OI, L units"
     plot.add_tools(
-        HoverTool(renderers=[image], tooltips=[("time", "$x{%H:%M}"), ("strike", "$y{0,0}"), (unit, "@image{0.00}")],
+        bm.HoverTool(renderers=[image], tooltips=[("time", "$x{%H:%M}"), ("strike", "$y{0,0}"), (unit, "@image{0.00}")],
                   formatters={"$x": "datetime"})
     )  # fmt: skip
     plot.add_layout(
-        ColorBar(color_mapper=mapper, width=10, title=None, background_fill_color=None, padding=4,
+        bm.ColorBar(color_mapper=mapper, width=10, title=None, background_fill_color=None, padding=4,
                  major_label_text_color=colors["muted"], major_label_text_font_size="11px", bar_line_color=None,
-                 major_tick_line_color=None, formatter=NumeralTickFormatter(format="0.[00]")),
+                 major_tick_line_color=None, formatter=bm.NumeralTickFormatter(format="0.[00]")),
         "right",
     )  # fmt: skip
     _line_over(plot, oi, wall, "wall", colors["loss" if not grid.signed else "unknown"], [6, 3], "step")
@@ -320,8 +322,8 @@ def heatmap(
 
 def _line_over(plot: Any, frame: pl.DataFrame, column: str, name: str, color: str, dash: Any, kind: str) -> None:
     """A line with a pale edge under it, readable over any heat colour."""
-    data = {"ts": ist_ms(frame["ts"]), "value": frame[column].cast(pl.Float64).to_numpy().copy()}
-    source = ColumnDataSource(data)
+    stamps, (numbers,) = _gapped(ist_ms(frame["ts"]), frame[column])
+    source = bm.ColumnDataSource({"ts": stamps, "value": numbers})
     draw = plot.line if kind == "line" else plot.step
     extra = {} if kind == "line" else {"mode": "after"}
     draw("ts", "value", source=source, color="#ffffff", line_width=4, line_alpha=0.75, legend_label=name, **extra)
@@ -332,22 +334,20 @@ def levels(oi: pl.DataFrame, columns: Mapping[str, str], title: str, unit: str, 
     """Some columns of the OI levels frame as steps through the day: ``columns`` maps column to legend."""
     plot = _time_figure(title, unit, 220, colors)
     tones = ("call", "put", "neutral", "warn")
-    source_times = ist_ms(oi["ts"])
-    texts = [fmt.time_ist(t) for t in oi["ts"]]
     for i, (column, label) in enumerate(columns.items()):
-        numbers = oi[column].cast(pl.Float64)
-        source = ColumnDataSource({"ts": source_times, "value": numbers.to_numpy().copy(), "time": texts})
+        stamps, (numbers,) = _gapped(ist_ms(oi["ts"]), oi[column])
+        source = bm.ColumnDataSource({"ts": stamps, "value": numbers, "time": _clock(stamps)})
         line = plot.step("ts", "value", source=source, color=colors[tones[i % 4]], line_width=1.8, mode="after",
                          line_dash=("solid", [6, 3], [2, 2], [8, 2, 2, 2])[i % 4], legend_label=label)  # fmt: skip
-        plot.add_tools(HoverTool(renderers=[line], tooltips=[("time", "@time"), (label, "@value{0,0.00}")]))
+        plot.add_tools(bm.HoverTool(renderers=[line], tooltips=[("time", "@time"), (label, "@value{0,0.00}")]))
     _legend(plot, colors)
     plot.yaxis.formatter = _indian_ticks()
     return plot
 
 
-def veil(plot: Any, right: float, colors: Colors = LIGHT) -> BoxAnnotation:
+def veil(plot: Any, right: float, colors: Colors = LIGHT) -> Any:
     """Cover what lies after a moment: move ``left`` to uncover it."""
-    box = BoxAnnotation(left=right, right=right, fill_color=colors["bg"], fill_alpha=1.0, line_color=None,
+    box = bm.BoxAnnotation(left=right, right=right, fill_color=colors["bg"], fill_alpha=1.0, line_color=None,
                         level="overlay")  # fmt: skip
     plot.add_layout(box)
     return box

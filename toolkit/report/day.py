@@ -11,7 +11,7 @@ import polars as pl
 
 from toolkit.report import charts, fmt
 from toolkit.report.heat import grid
-from toolkit.report.page import Html, Page, badge, cards, empty, escape, table
+from toolkit.report.page import Html, Page, badge, beside, cards, empty, escape, table
 
 __all__ = ["CHARGES", "DayFrames", "day_page", "write_day_report"]
 
@@ -32,6 +32,20 @@ _GLYPH: Final = {
     "rejected": "!",
     "denied": "!",
     "unknown": "?",
+}
+_ORDER_COLUMNS: Final = (
+    ("", "mark"), ("time", "at"), ("side", "side"), ("symbol", "symbol"), ("quantity", "num"), ("type", "kind"),
+    ("price", "num"), ("filled", "num"), ("avg", "num"), ("status", "status"), ("why", "why"),
+)  # fmt: skip
+_NAMES: Final = {
+    "cl_ord_id": "our id",
+    "order_id": "broker id",
+    "exch_order_id": "exchange id",
+    "account": "account",
+    "ord_type": "type",
+    "product": "product",
+    "time_in_force": "validity",
+    "parent_id": "parent",
 }
 _REFUSED: Final = ("rejected", "denied")
 
@@ -184,13 +198,18 @@ def _money(page: Page, result: DayFrames) -> None:
         page.section("Charges", empty("Gross P&L is not known at the end of the session."))
         return
     paid = charge_totals(result.charges)
-    rows = [[label, fmt.rupees_exact(-amount)] for label, amount in paid]
     total = sum(amount for _, amount in paid)
-    rows += [["all charges", fmt.rupees_exact(-total)], ["net", fmt.rupees_exact(gross - total)]]
+    rows = [
+        ("gross", gross),
+        *((label, -amount) for label, amount in paid),
+        ("all charges", -total),
+        ("net", gross - total),
+    ]
     page.section(
         "Charges",
         charts.waterfall(gross, paid),
-        table(["charge", "₹"], [["gross", fmt.rupees_exact(gross)], *rows], num=[1]),
+        beside(table(["", "₹"], [(label, fmt.rupees_exact(value)) for label, value in rows], num=[1])),
+        columns=2,
     )
 
 
@@ -220,11 +239,11 @@ def _oi(page: Page, result: DayFrames) -> None:
             blocks.append(empty(f"{name}: the session holds no open interest for the nearest expiry."))
         else:
             blocks.append(charts.heatmap(mesh, oi, spot, f"{name}: change of OI since the first snapshot", wall=wall))
-    expiry = heat["expiry"].max() if heat.height else None
+    expiry: Any = heat["expiry"].max() if heat.height else None
     note = (
-        f"Nearest expiry, {fmt.expiry(expiry)}. Blue: opened, orange: closed, since the day's first snapshot, lakh of "  # type: ignore[arg-type]
-        "units. The dashed line is the wall, the dark line the spot. Hatched: no snapshot for five minutes or more. Open "
-        "interest has no owner: these are quantities, not intentions."
+        f"Nearest expiry, {fmt.expiry(expiry)}. Blue: opened, orange: closed, since the day's first snapshot, lakh of "
+        "units. The dashed line is the wall, the dark line the spot. Hatched: no snapshot for five minutes or more. "
+        "Open interest has no owner: these are quantities, not intentions."
     )
     page.section("Open interest", *blocks, note=note, columns=2)
     if oi.height:
@@ -251,13 +270,7 @@ def _orders(page: Page, result: DayFrames) -> None:
         page.section("Orders", empty("The strategy placed no order."))
         return
     lives = {key[0]: rows.sort("seq") for key, rows in result.order_events.group_by("cl_ord_id", maintain_order=True)}
-    head = "".join(
-        f'<span class="{c}">{h}</span>'
-        for h, c in (
-            ("", ""), ("time", ""), ("side", ""), ("symbol", "symbol"), ("quantity", "num"), ("type", ""),
-            ("price", "num"), ("filled", "num"), ("avg", "num"), ("status", ""), ("why", "why"),
-        )
-    )  # fmt: skip
+    head = "".join(f'<span class="{c}">{h}</span>' for h, c in _ORDER_COLUMNS)
     body = "".join(order_line(order, lives.get(order["cl_ord_id"])) for order in result.orders.iter_rows(named=True))
     page.section(
         "Orders",
@@ -272,15 +285,15 @@ def order_line(order: Mapping[str, Any], life: pl.DataFrame | None) -> Html:
     tone = "unknown" if status == "unknown" else "loss" if status in _REFUSED else ""
     side = str(order["side"])
     cells = (
-        ("", fmt.time_ist(order["created_ns"], zone=False)),
-        ("gain" if side == "BUY" else "loss", side),
+        ("at", fmt.time_ist(order["created_ns"], zone=False)),
+        ("side gain" if side == "BUY" else "side loss", side),
         ("symbol", order["symbol"]),
-        ("num", fmt.quantity(order["order_qty"])),
-        ("", str(order["ord_type"])),
-        ("num", fmt.price(order["price"])),
-        ("num", fmt.quantity(order["cum_qty"])),
-        ("num", fmt.price(order["avg_px"])),
-        (tone, f"{_GLYPH.get(status, '○')} {status}"),
+        ("qty num", fmt.quantity(order["order_qty"])),
+        ("kind", str(order["ord_type"])),
+        ("px num", fmt.price(order["price"])),
+        ("done num", fmt.quantity(order["cum_qty"])),
+        ("avg num", fmt.price(order["avg_px"])),
+        (f"status {tone}", f"{_GLYPH.get(status, '○')} {status}"),
         ("why", order["text"] or order["note"] or ""),
     )
     line = "".join(f'<span class="{c}">{escape(t)}</span>' for c, t in cells)
@@ -288,21 +301,12 @@ def order_line(order: Mapping[str, Any], life: pl.DataFrame | None) -> Html:
 
 
 def _life(order: Mapping[str, Any], life: pl.DataFrame | None) -> Html:
-    names = " · ".join(
-        f"{label} {order[key]}"
-        for key, label in (
-            ("cl_ord_id", "our id"), ("order_id", "broker id"), ("exch_order_id", "exchange id"),
-            ("account", "account"), ("product", "product"), ("time_in_force", "validity"), ("parent_id", "parent"),
-        )
-        if order.get(key)
-    )  # fmt: skip
+    names = " · ".join(f"{label} {order[key]}" for key, label in _NAMES.items() if order.get(key))
     note = f"<p class=sub>{escape(order['note'])}</p>" if order.get("note") else ""
     if life is None or life.is_empty():
         return Html(f"<p class=sub>{escape(names)}</p>{note}<p class=sub>No event is recorded.</p>")
-    return Html(
-        f"<p class=sub>{escape(names)}</p>{note}"
-        + table(["#", "time IST", "event", "status", "last qty", "last price ₹", "text"], _events(life), num=[0, 4, 5], wrap=6)
-    )  # fmt: skip
+    columns = ["#", "time IST", "event", "status", "last qty", "last price ₹", "text"]
+    return Html(f"<p class=sub>{escape(names)}</p>{note}" + table(columns, _events(life), num=[0, 4, 5], wrap=6))
 
 
 def _events(life: pl.DataFrame) -> Iterator[tuple[str, ...]]:

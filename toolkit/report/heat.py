@@ -125,7 +125,7 @@ def _time_step(stamps: npt.NDArray[np.float64]) -> float:
     if len(stamps) < 2:
         return 60_000.0
     usual = float(np.median(np.diff(stamps)))
-    return max(usual, (stamps[-1] - stamps[0]) / _MOST_COLUMNS, 1_000.0)
+    return max(usual, float(stamps[-1] - stamps[0]) / _MOST_COLUMNS, 1_000.0)
 
 
 def _spread(

@@ -24,7 +24,7 @@ from toolkit.report.theme import DARK, LIGHT, css_variables
 if TYPE_CHECKING:
     from bokeh.models import Model
 
-__all__ = ["Html", "Page", "badge", "cards", "empty", "escape", "render", "table", "write_text"]
+__all__ = ["Html", "Page", "badge", "beside", "cards", "empty", "escape", "render", "table", "write_text"]
 
 
 class Html(str):
@@ -40,6 +40,17 @@ def escape(text: object) -> Html:
     '&lt;b&gt;5 &amp; 6&lt;/b&gt;'
     """
     return text if isinstance(text, Html) else Html(_html.escape(str(text)))
+
+
+class Beside(Html):
+    """Markup that takes its place among the charts of a section."""
+
+    __slots__ = ()
+
+
+def beside(block: Html) -> Beside:
+    """Let a block stand beside the charts of its section instead of below them."""
+    return Beside(block)
 
 
 def badge(text: str, kind: str = "plain") -> Html:
@@ -136,18 +147,24 @@ class Page:
         grid = {1: "", 2: " two", 3: " three"}[columns]
         run: list[str] = []
         for block in blocks:
-            if isinstance(block, str):
-                if run:
-                    parts.append(f'<div class="charts{grid}">{"".join(run)}</div>')
-                    run = []
+            if isinstance(block, str) and not isinstance(block, Beside):
+                parts.extend(_closed(run, grid))
                 parts.append(block if isinstance(block, Html) else f"<p>{escape(block)}</p>")
             else:
-                run.append(f'<div class="chart" id="c{len(self._charts) + 1}"></div>')
-                self._charts.append(block)
-        if run:
-            parts.append(f'<div class="charts{grid}">{"".join(run)}</div>')
+                run.append(f"<div>{block}</div>" if isinstance(block, Beside) else self._figure(block))
+        parts.extend(_closed(run, grid))
         parts.append("</section>")
         self._body.append("".join(parts))
+
+    def _figure(self, chart: Model) -> str:
+        """The chart's place; its title leaves the canvas for the page, where it can wrap and be read aloud."""
+        self._charts.append(chart)
+        title = getattr(chart, "title", None)
+        caption = ""
+        if title is not None and title.text:
+            caption = f"<figcaption>{escape(title.text)}</figcaption>"
+            title.visible = False
+        return f'<figure>{caption}<div class="chart" id="c{len(self._charts)}"></div></figure>'
 
     def html(self, footer: str = "") -> str:
         """The whole document as text."""
@@ -162,6 +179,15 @@ class Page:
     def write(self, path: Path | str, footer: str = "") -> Path:
         """Write the page to ``path``: whole, or not at all."""
         return write_text(path, self.html(footer))
+
+
+def _closed(run: list[str], grid: str) -> list[str]:
+    """The waiting charts as one grid, and none waiting."""
+    if not run:
+        return []
+    block = f'<div class="charts{grid}">{"".join(run)}</div>'
+    run.clear()
+    return [block]
 
 
 def render(title: str, body: str, charts: Sequence[Model] = (), *, style: str = "") -> str:
