@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import BadData
+from toolkit.types import Instrument
 
-__all__ = ["Quote", "QuoteBoard"]
+__all__ = ["Quote", "QuoteBoard", "key_of"]
 
 Floats = npt.NDArray[np.float64]
 _COLUMNS: Final = 5
@@ -39,6 +40,11 @@ class Quote(msgspec.Struct, frozen=True):
     def two_sided(self) -> bool:
         """Whether both sides are there and not crossed."""
         return self.bid_p is not None and self.ask_p is not None and self.bid_p <= self.ask_p
+
+
+def key_of(instrument: Instrument) -> int:
+    """Key of a contract on a quote board: its token, or its instrument_id without one."""
+    return instrument.instrument_id if instrument.token is None else instrument.token
 
 
 class QuoteBoard:

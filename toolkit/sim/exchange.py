@@ -26,8 +26,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import numpy.typing as npt
 
+from toolkit.calendar import ist_date
 from toolkit.errors import BadData
-from toolkit.market.quotes import Quote, QuoteBoard
+from toolkit.market.quotes import Quote, QuoteBoard, key_of
 from toolkit.orders.slicing import legal_max
 from toolkit.types import (
     ExecType,
@@ -41,16 +42,7 @@ from toolkit.types import (
     TimeInForce,
 )
 
-__all__ = ["SimExchange", "key_of"]
-
-_DAY_NS = 86_400_000_000_000
-_IST_NS = 19_800_000_000_000
-_EPOCH_ORDINAL = 719_163
-
-
-def key_of(instrument: Instrument) -> int:
-    """Key of a contract on a quote board: its token, or its instrument_id without one."""
-    return instrument.instrument_id if instrument.token is None else instrument.token
+__all__ = ["SimExchange"]
 
 
 class _Working(msgspec.Struct):
@@ -252,7 +244,7 @@ class SimExchange:
             return "the market is closed"
         if instrument.kind is Kind.INDEX:
             return f"{request.symbol} is an index and does not trade"
-        if instrument.expiry is not None and instrument.expiry.toordinal() < _ordinal(at_ns):
+        if instrument.expiry is not None and instrument.expiry < ist_date(at_ns):
             return f"{request.symbol} expired on {instrument.expiry}"
         if request.ord_type is OrdType.STOP and (instrument.kind is Kind.OPTION or request.exchange == "BSE"):
             return "stop-loss market orders are withdrawn here; send STOP_LIMIT"
@@ -419,8 +411,3 @@ class SimExchange:
     def _post(self, report: ExecutionReport) -> None:
         self._seq += 1
         heapq.heappush(self._outbox, (report.recv_ns, self._seq, report))
-
-
-def _ordinal(ns: int) -> int:
-    """Proleptic ordinal of the IST date of an instant."""
-    return (ns + _IST_NS) // _DAY_NS + _EPOCH_ORDINAL
