@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from toolkit.market.chain import DayChain
 from toolkit.market.view import ChainSlice
 from toolkit.types import Instrument, Order
 
 __all__ = ["MarketView"]
-
-_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class MarketView:
     live: tuple[dt.date, ...]
     all_levels: Mapping[dt.date, Mapping[str, float]]
     find_instrument: Callable[[str], Instrument]
-    net: Mapping[str, int] = _NOTHING
+    net: Mapping[str, int] = field(default_factory=dict)
     open_orders: tuple[Order, ...] = ()
 
     @property

@@ -22,7 +22,7 @@ from toolkit import pricing
 from toolkit.errors import BadData
 from toolkit.market.view import ChainSlice, LegArrays
 
-__all__ = ["DayChain", "ExpiryDay", "build_day", "parity_forward"]
+__all__ = ["DayChain", "ExpiryDay", "build_day"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,48 +31,7 @@ Bools = npt.NDArray[np.bool_]
 YEAR_NS: Final = 365 * 86_400 * 1_000_000_000
 _QUOTED: Final = ("oi", "volume", "ltp", "bid", "ask", "bid_qty", "ask_qty")
 _GREEKS: Final = ("iv", "delta", "gamma", "vega", "theta")
-_NEAR: Final = 12
-_LIQUID: Final = 5
 _SIDES: Final = np.array([1.0, -1.0]).reshape(1, 2, 1)
-
-
-def parity_forward(strikes: Floats, mid: Floats, volume: Floats, df: Floats | float = 1.0) -> Floats:
-    """Estimate the forward of each moment by put-call parity over liquid strikes.
-
-    Of the 12 strikes with the smallest \\|call - put\\| (those nearest the money), the five
-    with the largest traded volume on their thinner side vote; the median of
-    K + (C - P) / df is the forward.
-
-    Parameters
-    ----------
-    strikes : ndarray, shape (m,)
-        Points.
-    mid, volume : ndarray, shape (n, 2, m)
-        Mid prices in rupees and volumes in units, calls first; NaN is unknown.
-    df : float or ndarray, shape (n,)
-        Discount factor to expiry.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Points; NaN where no strike has both sides quoted.
-    """
-    gap = mid[:, 0] - mid[:, 1]
-    n, m = gap.shape
-    if n == 0 or m == 0:
-        return np.full(n, np.nan)
-    near = np.argsort(np.where(np.isnan(gap), np.inf, np.abs(gap)), axis=1, kind="stable")[:, :_NEAR]
-    gap_near = np.take_along_axis(gap, near, axis=1)
-    thin = np.take_along_axis(np.nan_to_num(np.minimum(volume[:, 0], volume[:, 1]), nan=0.0), near, axis=1)
-    thin = np.where(np.isnan(gap_near), -np.inf, thin)
-    liquid = np.argsort(-thin, axis=1, kind="stable")[:, :_LIQUID]
-    picked = np.take_along_axis(near, liquid, axis=1)
-    votes = strikes[picked] + np.take_along_axis(gap, picked, axis=1) / np.reshape(df, (-1, 1))
-    known = np.isfinite(votes).any(axis=1)
-    out = np.full(n, np.nan)
-    if known.any():
-        out[known] = np.nanmedian(votes[known], axis=1)
-    return out
 
 
 @dataclass(slots=True)
@@ -118,6 +77,7 @@ class ExpiryDay:
             strikes = self.strikes[None, None, :]
             mid = (self.quotes["bid"] + self.quotes["ask"]) / 2.0
             iv = np.asarray(pricing.implied_vol(_SIDES, mid, forward, strikes, tte, self.rate), dtype=np.float64)
+            iv = np.where((iv > 0.0) & np.isfinite(iv), iv, np.nan)
             iv = np.where(np.isnan(iv), iv[:, ::-1, :], iv)
             got = pricing.greeks(_SIDES, forward, strikes, tte, iv, self.rate)
             arrays = {"iv": iv, "delta": got.delta, "gamma": got.gamma, "vega": got.vega, "theta": got.theta}
@@ -282,7 +242,6 @@ def _expiry_day(
     spot[where] = rows["spot"].fill_null(np.nan).to_numpy()
     row_of = np.searchsorted(at, np.arange(len(recv)), side="right") - 1
     tte = np.maximum(settles_ns - ts[at], 0) / YEAR_NS
-    mid = (quotes["bid"] + quotes["ask"]) / 2.0
     strikes = strike_p / 100.0
     return ExpiryDay(
         underlying=underlying,
@@ -294,13 +253,19 @@ def _expiry_day(
         recv_ns=recv[at],
         row_of=row_of.astype(np.int64),
         spot=spot,
-        forward=parity_forward(strikes, mid, quotes["volume"], np.exp(-rate * tte)),
+        forward=_forwards(strikes, quotes["bid"], quotes["ask"], np.exp(-rate * tte)),
         tte=tte,
         token=_frozen_ints(token),
         present=present,
         quotes={name: _frozen(dense) for name, dense in quotes.items()},
         rate=rate,
     )
+
+
+def _forwards(strikes: Floats, bid: Floats, ask: Floats, df: Floats) -> Floats:
+    """Forward of each row by put-call parity, (n,) points."""
+    rows = zip(bid, ask, df, strict=True)
+    return np.array([pricing.parity_forward(strikes, b[0], a[0], b[1], a[1], d).forward for b, a, d in rows])
 
 
 def _lot(rows: pl.DataFrame, underlying: str, expiry: dt.date) -> int:

@@ -89,7 +89,7 @@ def _checked(strategy: str, key: str, param: Param, value: object) -> Any:
             if typed != number:
                 raise ValueError
         else:
-            typed = want(value)  # type: ignore[call-overload]
+            typed = want(value)  # type: ignore[call-overload,arg-type]
     except (KeyError, TypeError, ValueError, OverflowError):
         raise BadData(f"{where} must be {want.__name__} ({param.unit}), was {value!r}") from None
     if param.choices and typed not in param.choices:
