@@ -148,6 +148,18 @@ class RiskBook:
                 marked += 0.0 if math.isnan(mark) else qty * mark
         return self.cash_p + round(marked * 100.0)
 
+    def exposure(self) -> dict[str, object]:
+        """Everything here that the day's orders determine, for comparison."""
+        return {
+            "net": dict(self.net),
+            "cash_p": self.cash_p,
+            "open_value_p": self.open_value_p,
+            "resting": {symbol: dict(mine) for symbol, mine in self.resting.items()},
+            "open_qty": dict(self._open_qty),
+            "recent": list(self._recent),
+            "sent": {exchange: list(sent) for exchange, sent in self._sent.items()},
+        }
+
     def mark(self, instrument: Instrument) -> float:
         """Rupees: the middle of a two-sided quote, else the last price, else NaN."""
         quote = self.quote(instrument)

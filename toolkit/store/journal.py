@@ -1,0 +1,303 @@
+"""The journal: what was decided and what was heard, durable, in order, chained by hash.
+
+Standard ``sqlite3``, one file per account and day, WAL, ``synchronous=FULL``, one writer.
+Every record carries a CRC of its own content and the hash of the record before it, so that
+damage is found and its place is known: a broken *tail* is what a crash may leave, a broken
+*middle* is not and stops the engine. Content is a function of the events alone: no wall clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from toolkit import __version__
+from toolkit.errors import BadData, Refused
+from toolkit.orders.core import Record
+
+__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict"]
+
+VERSION: Final = 1
+GENESIS: Final = "0" * 64
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS head (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    account TEXT NOT NULL, day TEXT NOT NULL, prev_hash TEXT NOT NULL, version INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+    seq INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL, kind TEXT NOT NULL, cl_ord_id TEXT NOT NULL,
+    payload BLOB NOT NULL, crc INTEGER NOT NULL, prev_hash TEXT NOT NULL, hash TEXT NOT NULL,
+    version INTEGER NOT NULL, software TEXT NOT NULL
+) STRICT;
+"""
+_COLUMNS: Final = "seq, ts_ns, kind, cl_ord_id, payload, crc, prev_hash, hash, version, software"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One record as it lies in the file."""
+
+    seq: int
+    ts_ns: int
+    kind: str
+    cl_ord_id: str
+    payload: bytes
+    crc: int
+    prev_hash: str
+    hash: str
+    version: int
+    software: str
+
+    @property
+    def record(self) -> Record:
+        """What the core wrote."""
+        return Record(self.ts_ns, self.kind, self.cl_ord_id, self.payload)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Outcome of :meth:`Journal.verify`.
+
+    ``state`` is ``sound``, ``broken_tail`` (only records after ``good`` are damaged, none of a
+    later one is whole: what a crash may leave) or ``broken_middle`` (whole records follow a damaged one).
+    """
+
+    state: str
+    good: int
+    total: int
+    last_hash: str
+    text: str
+
+
+class Journal:
+    """One account's journal of one day.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; made when it does not exist.
+    account, day : str
+        Whose it is, and the ISO date; an existing file must agree.
+    prev_hash : str
+        Last hash of the day before, for a new file.
+
+    Raises
+    ------
+    BadData
+        When the file is not a journal, is another account's or day's, is of a newer version, or its middle is damaged.
+    Refused
+        When another writer holds the file.
+    """
+
+    def __init__(self, path: Path | str, *, account: str, day: str, prev_hash: str = GENESIS) -> None:
+        self.path = Path(path)
+        self.account = account
+        self.day = day
+        self.repaired = 0
+        self._db = _connect(self.path)
+        try:
+            self._lock()
+            self._open(prev_hash)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Make records durable in one transaction; all of them or none.
+
+        Returns
+        -------
+        int
+            ``seq`` of the last record.
+
+        Raises
+        ------
+        BadData
+            When the disk refuses (full, read-only, failing): nothing was written, nothing may be sent.
+        """
+        seq, last, rows = self._seq, self._hash, []
+        for record in records:
+            seq += 1
+            entry = _entry(seq, record, last, VERSION, __version__)
+            last = entry.hash
+            rows.append(msgspec.structs.astuple(entry))
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(f"INSERT INTO records ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+        except sqlite3.Error as error:
+            raise BadData(
+                f"journal {self.path} could not be written: {error}; no order leaves, free the disk"
+            ) from None
+        self._seq, self._hash = seq, last
+        return seq
+
+    def records(self, after: int = 0) -> Iterator[Entry]:
+        """Entries with ``seq`` above ``after``, in order."""
+        yield from _read(self._db, after)
+
+    @property
+    def last_hash(self) -> str:
+        """Hash of the newest record: the next day's ``prev_hash``."""
+        return self._hash
+
+    @property
+    def last_seq(self) -> int:
+        """``seq`` of the newest record, 0 before the first."""
+        return self._seq
+
+    def verify(self) -> Verdict:
+        """Check every record's CRC, hash and link."""
+        return _verify(self._db, self._prev_hash)
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let it go."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _lock(self) -> None:
+        """One writer: the lock is held for the life of the connection and dies with the process."""
+        try:
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("BEGIN EXCLUSIVE")
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise Refused(f"journal {self.path} is held by another writer; stop that engine first") from None
+            raise BadData(f"journal {self.path} cannot be opened: {error}; check the folder and its rights") from None
+        except sqlite3.DatabaseError as error:
+            raise BadData(f"{self.path} is not a journal: {error}; restore the file or move it away") from None
+
+    def _open(self, prev_hash: str) -> None:
+        try:
+            self._db.executescript(_SCHEMA)
+            head = self._db.execute("SELECT account, day, prev_hash, version FROM head").fetchone()
+            if head is None:
+                with self._db:
+                    self._db.execute("BEGIN IMMEDIATE")
+                    self._db.execute(
+                        "INSERT INTO head VALUES (1, ?, ?, ?, ?)", (self.account, self.day, prev_hash, VERSION)
+                    )
+                head = (self.account, self.day, prev_hash, VERSION)
+        except sqlite3.DatabaseError as error:
+            raise BadData(f"{self.path} is not a journal: {error}; restore the file or move it away") from None
+        account, day, self._prev_hash, version = head
+        if (account, day) != (self.account, self.day):
+            raise BadData(f"journal {self.path} is of {account} on {day}, was asked for {self.account} on {self.day}")
+        if version > VERSION:
+            raise BadData(f"journal {self.path} has version {version}, this software reads up to {VERSION}; update it")
+        verdict = self.verify()
+        if verdict.state == "broken_middle":
+            raise BadData(f"journal {self.path}: {verdict.text}; no trading from it, restore the file")
+        if verdict.state == "broken_tail":
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("DELETE FROM records WHERE seq > ?", (verdict.good,))
+            self.repaired = verdict.total - verdict.good
+        self._seq, self._hash = verdict.good, verdict.last_hash
+
+
+def verify_file(path: Path | str) -> Verdict:
+    """Check a journal file without changing it.
+
+    Raises
+    ------
+    BadData
+        When there is no such file, or it is not a journal.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise BadData(f"no journal at {place}; name the file")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as db:
+            head = db.execute("SELECT prev_hash FROM head").fetchone()
+            if head is None:
+                raise BadData(f"{place} is not a journal: it has no head; restore the file")
+            return _verify(db, str(head[0]))
+    except sqlite3.DatabaseError as error:
+        raise BadData(f"{place} is not a journal: {error}; restore the file") from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    except sqlite3.Error as error:
+        raise BadData(f"journal {path} cannot be opened: {error}; check the folder and its rights") from None
+
+
+def _entry(seq: int, record: Record, prev_hash: str, version: int, software: str) -> Entry:
+    body = _body(seq, record.ts_ns, record.kind, record.cl_ord_id, record.payload, version, software)
+    digest = hashlib.sha256(prev_hash.encode() + body).hexdigest()
+    return Entry(
+        seq,
+        record.ts_ns,
+        record.kind,
+        record.cl_ord_id,
+        record.payload,
+        zlib.crc32(body),
+        prev_hash,
+        digest,
+        version,
+        software,
+    )
+
+
+def _body(seq: int, ts_ns: int, kind: str, cl_ord_id: str, payload: bytes, version: int, software: str) -> bytes:
+    """The bytes that CRC and hash cover; lengths keep the fields apart."""
+    fields = (str(seq), str(ts_ns), kind, cl_ord_id, str(version), software)
+    head = "".join(f"{len(f)}:{f}" for f in fields)
+    return head.encode() + payload
+
+
+def _read(db: sqlite3.Connection, after: int) -> Iterator[Entry]:
+    for row in db.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq", (after,)):  # noqa: S608
+        yield Entry(*row)
+
+
+def _verify(db: sqlite3.Connection, prev_hash: str) -> Verdict:
+    good, last, total, broken, whole_after, reason = 0, prev_hash, 0, False, False, ""
+    try:
+        for entry in _read(db, 0):
+            total += 1
+            own = _whole(entry)
+            if broken:
+                whole_after = whole_after or own
+            elif own and entry.seq == good + 1 and entry.prev_hash == last:
+                good, last = entry.seq, entry.hash
+            else:
+                broken = True
+                whole_after = own
+                reason = f"record {good + 1} is {'out of chain' if own else 'damaged'}"
+    except (sqlite3.DatabaseError, TypeError) as error:
+        broken, reason = True, f"unreadable after record {good}: {error}"
+    if not broken:
+        return Verdict("sound", good, total, last, f"{good} records, chain whole")
+    if whole_after:
+        return Verdict("broken_middle", good, total, last, f"{reason} and whole records follow it")
+    return Verdict("broken_tail", good, total, last, f"{reason}; {max(0, total - good)} records at the tail are lost")
+
+
+def _whole(entry: Entry) -> bool:
+    """Whether a record's own content, hash and link agree with each other."""
+    try:
+        again = _entry(entry.seq, entry.record, entry.prev_hash, entry.version, entry.software)
+    except (TypeError, AttributeError):
+        return False
+    return again.crc == entry.crc and again.hash == entry.hash
