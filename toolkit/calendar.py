@@ -135,9 +135,13 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
         self._covered(date)
         return date in self.specials or self._regular(date)
 
-    def is_expiry_day(self, date: dt.date) -> bool:
-        """Tell whether a contract may expire on ``date``: a session that is no ceremony, test or weekend."""
-        self._covered(date)
+    def is_expiry_day(self, date: dt.date, on: dt.date | None = None) -> bool:
+        """Tell whether a contract may expire on ``date``: a session that is no ceremony, test or weekend.
+
+        As of ``on`` a later date is a forecast by its nature, so only ``on`` can be past the
+        verified holidays and warn.
+        """
+        self._covered(date if on is None else min(on, date))
         return self._regular(date)
 
     def sessions(self, start: dt.date, end: dt.date) -> list[dt.date]:

@@ -47,10 +47,14 @@ T = TypeVar("T")
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEK_CODES: Final = "123456789OND"
 _ANY: Final = "*"
-_SYMBOL: Final = re.compile(r"(\S+) (?:(EQ)|(\d{1,2})([A-Z]{3})(\d{4}) (?:(FUT)|(\d+(?:\.\d{1,2})?) (CE|PE)))")
-_TAIL: Final = re.compile(r"(FUT)|(\d+(?:\.\d{1,2})?)(CE|PE)")
-_MONTHLY: Final = re.compile(r"(\d\d)(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(.+)")
-_WEEKLY: Final = re.compile(r"(\d\d)([1-9OND])(\d\d)(.+)")
+_LONGEST_BREAK: Final = 7
+"""Days in which an expiry surely finds a session to move back to."""
+_SYMBOL: Final = re.compile(
+    r"(\S+) (?:(EQ)|(\d{1,2})([A-Z]{3})(\d{4}) (?:(FUT)|(\d+(?:\.\d{1,2})?) (CE|PE)))", re.ASCII
+)
+_TAIL: Final = re.compile(r"(FUT)|((?:0|[1-9]\d*)(?:\.\d{1,2})?)(CE|PE)", re.ASCII)
+_MONTHLY: Final = re.compile(r"(\d\d)(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(.+)", re.ASCII)
+_WEEKLY: Final = re.compile(r"(\d\d)([1-9OND])(\d\d)(.+)", re.ASCII)
 
 
 class LotRow(msgspec.Struct, frozen=True):
@@ -312,27 +316,34 @@ class ContractRules(msgspec.Struct, frozen=True, kw_only=True):
         BadData
             Before the first rule.
         """
-        rules = [
-            rule
-            for rule in self.expiry_rules.get(underlying, self.expiry_rules[_ANY])
-            if on is None or rule.known_from <= on
-        ]
+        rules = self._expiry_rules_on(underlying, on)
         if not rules or start < min(rule.start for rule in rules if rule.cycle == "monthly"):
             raise BadData(f"expiry rules of {underlying} are not known on {on or start}; the table starts later")
         asked = end if on is None else on
         _check_verified(f"expiry rules of {underlying}", max(rule.verified_until for rule in rules), asked)
         calendar = self.calendars[self.exchange(underlying)]
         found: set[dt.date] = set()
-        for i in range((end - start).days + 8):
+        for i in range((end - start).days + _LONGEST_BREAK + 1):
             day = start + dt.timedelta(days=i)
             if any(_falls_on(rules, cycle, day) for cycle in ("weekly", "monthly")):
-                found.add(_moved_earlier(calendar, day))
+                found.add(_moved_earlier(calendar, day, asked if day > end else on))
         return sorted(day for day in found if start <= day <= end)
 
-    def is_monthly(self, underlying: str, expiry: dt.date) -> bool:
-        """Tell whether ``expiry`` is the last of its month, the one whose name omits the day."""
-        end = dt.date(expiry.year, expiry.month, months.monthrange(expiry.year, expiry.month)[1])
-        return not self.expiries(underlying, expiry + dt.timedelta(days=1), end)
+    def is_monthly(self, underlying: str, expiry: dt.date, on: dt.date | None = None) -> bool:
+        """Tell whether ``expiry`` is a monthly one, whose contract names omit the day.
+
+        It need not be the last of its month: the weekly of 1-May-2025 moved to 30-Apr.
+        """
+        rules = self._expiry_rules_on(underlying, on)
+        calendar = self.calendars[self.exchange(underlying)]
+        days = (expiry + dt.timedelta(days=i) for i in range(_LONGEST_BREAK + 1))
+        return any(
+            _falls_on(rules, "monthly", day) and _moved_earlier(calendar, day, on or expiry) == expiry for day in days
+        )
+
+    def _expiry_rules_on(self, underlying: str, on: dt.date | None) -> list[ExpiryRule]:
+        rules = self.expiry_rules.get(underlying, self.expiry_rules[_ANY])
+        return [rule for rule in rules if on is None or rule.known_from <= on]
 
 
 def _falls_on(rules: Iterable[ExpiryRule], cycle: str, day: dt.date) -> bool:
@@ -345,8 +356,8 @@ def _falls_on(rules: Iterable[ExpiryRule], cycle: str, day: dt.date) -> bool:
     return cycle == "weekly" or (day + dt.timedelta(days=7)).month != day.month
 
 
-def _moved_earlier(calendar: Calendar, day: dt.date) -> dt.date:
-    while not calendar.is_expiry_day(day):
+def _moved_earlier(calendar: Calendar, day: dt.date, on: dt.date | None) -> dt.date:
+    while not calendar.is_expiry_day(day, on):
         day -= dt.timedelta(days=1)
     return day
 
@@ -517,15 +528,23 @@ class SymbolBook:
         The table of one day.
     broker_symbols : mapping of str to int, optional
         A broker's own symbols: text to ``instrument_id``.
+    rules : ContractRules, optional
+        Says which expiries are monthly, so named without their day; without it the last
+        expiry of each month in the table is.
     """
 
-    def __init__(self, instruments: Iterable[Instrument], broker_symbols: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        broker_symbols: Mapping[str, int] | None = None,
+        rules: ContractRules | None = None,
+    ) -> None:
         rows = list(instruments)
         self._symbols = sorted({row.symbol for row in rows})
         self._found: dict[str, dict[int, Instrument]] = {}
-        last = _last_expiries(rows)
+        monthly = _monthlies(rows, rules)
         for row in rows:
-            for name in _names(row, last):
+            for name in _names(row, monthly):
                 self._found.setdefault(name, {})[row.instrument_id] = row
         by_id = {row.instrument_id: row for row in rows}
         for text, known in (broker_symbols or {}).items():
@@ -585,16 +604,21 @@ def _key(text: str) -> str:
     return " ".join(text.upper().split())
 
 
-def _last_expiries(rows: Iterable[Instrument]) -> frozenset[tuple[str, dt.date]]:
-    last: dict[tuple[str, int, int], dt.date] = {}
-    for row in rows:
-        if row.expiry is not None:
-            month = (row.underlying, row.expiry.year, row.expiry.month)
-            last[month] = max(row.expiry, last.get(month, row.expiry))
-    return frozenset((underlying, expiry) for (underlying, _, _), expiry in last.items())
+def _monthlies(rows: Iterable[Instrument], rules: ContractRules | None) -> frozenset[tuple[str, dt.date]]:
+    expiries = sorted({(row.underlying, row.expiry) for row in rows if row.expiry is not None})
+    found: dict[tuple[str, int, int], dt.date] = {}
+    named = set()
+    for underlying, expiry in expiries:
+        month = (underlying, expiry.year, expiry.month)
+        if month not in named:
+            found[month] = expiry
+        if rules is not None and rules.is_monthly(underlying, expiry):
+            found[month] = expiry
+            named.add(month)
+    return frozenset((underlying, expiry) for (underlying, _, _), expiry in found.items())
 
 
-def _names(row: Instrument, last: frozenset[tuple[str, dt.date]]) -> list[str]:
+def _names(row: Instrument, monthly: frozenset[tuple[str, dt.date]]) -> list[str]:
     names = [_key(row.symbol)]
     if row.token is not None:
         names.append(str(row.token))
@@ -603,6 +627,6 @@ def _names(row: Instrument, last: frozenset[tuple[str, dt.date]]) -> list[str]:
     else:
         contract = Contract(row.underlying.upper(), row.kind, row.expiry, row.strike_p, row.option_type)
         names.append(contract_name(contract, monthly=False))
-        if (row.underlying, row.expiry) in last:
+        if (row.underlying, row.expiry) in monthly:
             names.append(contract_name(contract, monthly=True))
     return names
