@@ -97,6 +97,14 @@ class Engine:
         for report in self.exchange.advance(now_ns):
             self._perform(now_ns, self.core.on_report(report))
 
+    def end_day(self) -> None:
+        """Let the session close: DAY orders expire, and everything still under way arrives."""
+        if self.core.book.session is None:
+            return
+        self.run_until(self.core.book.session[1])
+        while (due_ns := self.exchange.next_ns()) is not None:
+            self.run_until(due_ns)
+
     def _perform(self, now_ns: int, effects: Sequence[Effect]) -> None:
         """Journal the burst in one transaction, send it, tell the strategy, and so on with its answers.
 

@@ -13,8 +13,9 @@ import polars as pl
 
 from toolkit.portfolio import charges as _charges
 from toolkit.portfolio.charges import ChargeSchedule
+from toolkit.portfolio.positions import PositionBook, positions
 
-__all__ = ["ChargeSchedule", "charges", "charges_by_fill"]
+__all__ = ["ChargeSchedule", "PositionBook", "charges", "charges_by_fill", "positions"]
 
 
 def _shipped() -> ChargeSchedule:

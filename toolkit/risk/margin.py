@@ -147,9 +147,7 @@ def risk_array(
     Error: within 0.006 rupees of all 3 072 values of the exchange's files of 4-Jan-2021 and
     2-Sep-2025. Source: the rules measured on those files.
     """
-    args = np.broadcast_arrays(
-        *(np.asarray(a, np.float64) for a in (cp, strike, tte, spot, vol, rate, price_scan, vol_scan, settlement))
-    )
+    args = _spread(cp, strike, tte, spot, vol, rate, price_scan, vol_scan, settlement)
     side, k, t, s, sigma, r, scan, vscan, cap = (a[..., None] for a in args)
     moves = scan * PRICE_MOVES
     base = _value(side, s, k, t, sigma, r)
@@ -172,7 +170,7 @@ def composite_delta(
     Arguments as in :func:`risk_array`, broadcast. Error: within 0.00006 of the composite deltas
     in the exchange's two files.
     """
-    args = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (cp, strike, tte, spot, vol, rate, price_scan)))
+    args = _spread(cp, strike, tte, spot, vol, rate, price_scan)
     side, k, t, s, sigma, r, scan = (a[..., None] for a in args)
     prices = s + scan * _DELTA_MOVES
     delta = pricing.greeks(np.where(side < 0.0, -1.0, 1.0), prices, k, t, sigma, r, model="bsm").delta
@@ -264,9 +262,7 @@ def _value(
     rate: npt.ArrayLike,
 ) -> Floats:
     """Black-Scholes value with the edges of :func:`risk_array`; a future (cp 0) is worth nothing here."""
-    side, s, k, t, sigma, r = np.broadcast_arrays(
-        *(np.asarray(a, np.float64) for a in (cp, spot, strike, tte, vol, rate))
-    )
+    side, s, k, t, sigma, r = _spread(cp, spot, strike, tte, vol, rate)
     alive = (t > 0.0) & (sigma > 0.0) & (s > 0.0) & (k > 0.0)
     years = np.where(t > 0.0, t, 0.0)
     intrinsic = np.maximum(side * (np.maximum(s, 0.0) - k * np.exp(-r * years)), 0.0)
@@ -280,6 +276,11 @@ def _value(
         model="bsm",
     )
     return np.where(alive & (side != 0.0), model, intrinsic)
+
+
+def _spread(*arrays: npt.ArrayLike) -> tuple[Floats, ...]:
+    """Broadcast to one shape, as arrays of their own (NumPy's views of a broadcast must not be written to)."""
+    return tuple(np.array(a) for a in np.broadcast_arrays(*(np.asarray(a, np.float64) for a in arrays)))
 
 
 def _add(a: Margin, b: Margin) -> Margin:

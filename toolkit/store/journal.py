@@ -23,7 +23,7 @@ from toolkit import __version__
 from toolkit.errors import BadData, Refused
 from toolkit.orders.core import Record
 
-__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict"]
+__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "verify_file"]
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64
@@ -100,6 +100,9 @@ class Journal:
         self.account = account
         self.day = day
         self.repaired = 0
+        self._seq: int = 0
+        self._hash: str = prev_hash
+        self._prev_hash: str = prev_hash
         self._db = _connect(self.path)
         try:
             self._lock()
@@ -231,6 +234,10 @@ def verify_file(path: Path | str) -> Verdict:
             if head is None:
                 raise BadData(f"{place} is not a journal: it has no head; restore the file")
             return _verify(db, str(head[0]))
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise Refused(f"journal {place} is held by a running engine; ask that engine, or stop it first") from None
+        raise BadData(f"journal {place} cannot be read: {error}; check the file and its rights") from None
     except sqlite3.DatabaseError as error:
         raise BadData(f"{place} is not a journal: {error}; restore the file") from None
 
