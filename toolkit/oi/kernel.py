@@ -1,0 +1,489 @@
+"""The kernel both modes share: bursts of one expiry in, level and shift rows out, state carried along.
+
+``OIShiftEngine`` calls it with one burst, ``oi_shift`` with all bursts of an expiry at once; the loop body is the
+same machine code, so integers are bit-equal and floats equal. Sides are index 0 (calls) and 1 (puts).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from toolkit.oi.arrays import Floats, Ints
+from toolkit.oi.columns import LEVELS, SHIFTS
+from toolkit.oi.levels import max_pain_kernel, moments_kernel
+from toolkit.oi.transport import default_reach, transport_kernel, wasserstein_kernel
+from toolkit.oi.walls import hold_wall, prominence_kernel, walls_kernel
+
+__all__ = ["PARAMS", "SCALARS", "run_bursts"]
+
+DAY_NS: Final = 86_400_000_000_000
+IST_NS: Final = 19_800_000_000_000
+EOD_S: Final = 55_800  # 15:30 IST: the first burst of a date at or after it is a closing file
+
+PARAMS: Final = (
+    "baseline",
+    "open_s",
+    "max_age_ns",
+    "rolling_ns",
+    "rolling_bursts",
+    "reach",
+    "reach_steps",
+    "wall_window",
+    "wall_prominence",
+    "wall_share",
+    "wall_lead",
+    "wall_bursts",
+    "moment_window",
+)
+SCALARS: Final = ("day", "open_set", "base_ts", "last_ts", "close_ts", "bursts", "ring_at", "last_eod")
+OPEN: Final = 0
+PREV_CLOSE: Final = 1
+ROLLING: Final = 2
+EXPIRY: Final = 3
+
+_L: Final = {name: i for i, name in enumerate(LEVELS)}
+_S: Final = {name: i for i, name in enumerate(SHIFTS)}
+L_SPOT: Final = _L["spot"]
+L_FORWARD: Final = _L["forward"]
+L_OI: Final = _L["ce_oi"]
+L_PCR: Final = _L["pcr"]
+L_PCR_VOLUME: Final = _L["pcr_volume"]
+L_PCR_CHANGE: Final = _L["pcr_change"]
+L_PAIN: Final = _L["max_pain_lo"]
+L_WALL: Final = _L["ce_wall"]
+L_CENTROID: Final = _L["ce_centroid"]
+L_BOUNDED: Final = _L["pcr_change_bounded"]
+L_CHANGE: Final = _L["ce_oi_change"]
+L_WALL_OI: Final = _L["ce_wall_oi"]
+L_PROMINENCE: Final = _L["ce_wall_prominence"]
+L_ADJUSTED: Final = _L["ce_wall_prominence_adj"]
+L_MAX: Final = _L["ce_max"]
+L_SPREAD: Final = _L["ce_spread"]
+L_Q10: Final = _L["ce_q10"]
+L_MEDIAN: Final = _L["ce_median"]
+L_Q90: Final = _L["ce_q90"]
+L_HHI: Final = _L["ce_hhi"]
+L_TOP3: Final = _L["ce_top3_share"]
+L_WINDOW: Final = _L["ce_centroid_window"]
+L_CONTRACTS: Final = _L["contracts"]
+L_FRESH: Final = _L["fresh"]
+S_W1: Final = _S["w1"]
+S_STEP: Final = _S["step_w1"]
+PROFILE_SPAN: Final = 10  # distance buckets of 1 % of the forward on either side
+PROFILE_KEEP: Final = 0.98  # weight of the past in the trailing profile, a burst
+
+
+@njit(cache=True, nogil=True)
+def run_bursts(
+    k: Floats,
+    ts: Ints,
+    oi: Ints,
+    volume: Ints,
+    spot: Floats,
+    forward: Floats,
+    p: Floats,
+    last: Ints,
+    seen: Ints,
+    prev: Ints,
+    base: Ints,
+    close: Ints,
+    scalars: Ints,
+    held: Floats,
+    profile: Floats,
+    ring: Ints,
+    ring_ts: Ints,
+    effective: Ints,
+    levels: Floats,
+    shifts: Floats,
+    base_ts: Ints,
+    was_known: Ints,
+) -> None:
+    """Run T bursts over n strikes.
+
+    Shapes: ``k`` (n,) points; ``ts spot forward`` (T,); ``oi volume effective`` (T, 2, n) with -1 unknown; state
+    ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 4, 21), ``ring`` (R, 2, n); results
+    ``levels`` (T, len(LEVELS)), ``shifts`` (T, 2, len(SHIFTS)), ``base_ts`` (T,), ``was_known`` (T, 4): contracts
+    carried forward, excluded as too old, new and accounted for, new and unknown before.
+    """
+    n = k.size
+    at = np.empty(n, dtype=np.int64)
+    kc = np.empty(n)
+    now = np.empty((2, n), dtype=np.int64)
+    old = np.empty((2, n), dtype=np.int64)
+    step = np.empty((2, n), dtype=np.int64)
+    vol = np.empty((2, n), dtype=np.int64)
+    created = np.empty(n, dtype=np.int64)
+    destroyed = np.empty(n, dtype=np.int64)
+    flow = np.empty(n, dtype=np.int64)
+    for t in range(ts.size):
+        day = (ts[t] + IST_NS) // DAY_NS
+        tod = ((ts[t] + IST_NS) % DAY_NS) // 1_000_000_000
+        new_day = scalars[0] != day
+        eod = 1 if new_day and tod >= EOD_S else 0
+        if new_day:
+            open_day(p, scalars, day, last, base, close)
+        eff = effective[t]
+        admit(ts[t], oi[t], volume[t], eod, p[2], scalars, last, seen, prev, base, close, eff, was_known[t])
+        if int(p[0]) == ROLLING:
+            pick_rolling(ts[t], p, ring, ring_ts, scalars, base)
+        m = 0
+        for i in range(n):
+            if eff[0, i] >= 0 or eff[1, i] >= 0:
+                at[m] = i
+                kc[m] = k[i]
+                m += 1
+        fresh = scalars[5] == 0
+        for s in range(2):
+            for j in range(m):
+                i = at[j]
+                now[s, j] = eff[s, i]
+                old[s, j] = base[s, i]
+                step[s, j] = prev[s, i]
+                vol[s, j] = volume[t, s, i]
+                if step[s, j] >= 0 and now[s, j] >= 0 and step[s, j] != now[s, j]:
+                    fresh = True
+        row = levels[t]
+        row[:] = math.nan
+        row[L_SPOT] = spot[t]
+        row[L_FORWARD] = forward[t]
+        row[L_FRESH] = 1.0 if fresh else 0.0
+        known_base = scalars[2] >= 0
+        base_ts[t] = scalars[2]
+        level_row(kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, forward[t], p, held, profile, row)
+        reach = p[5] if p[5] > 0 else default_reach(kc[:m], p[6])
+        for s in range(2):
+            out = shifts[t, s]
+            out[:] = math.nan
+            if known_base:
+                shift_row(kc[:m], old[s, :m], now[s, :m], reach, created, destroyed, flow, out, S_W1, True)
+            if scalars[5] > 0:
+                shift_row(kc[:m], step[s, :m], now[s, :m], reach, created, destroyed, flow, out, S_STEP, False)
+        settle(ts[t], tod, fresh, p, scalars, eff, prev, base, ring, ring_ts)
+        scalars[7] = eod
+
+
+@njit(cache=True, nogil=True)
+def open_day(p: Floats, scalars: Ints, day: int, last: Ints, base: Ints, close: Ints) -> None:
+    """Start a session date: yesterday's last known OI becomes the previous close, and the base for now."""
+    if scalars[0] >= 0 and scalars[3] >= 0:
+        close[:] = last
+        scalars[4] = scalars[3]
+    scalars[0] = day
+    scalars[1] = 0
+    if int(p[0]) <= PREV_CLOSE:
+        base[:] = close
+        scalars[2] = scalars[4]
+
+
+@njit(cache=True, nogil=True)
+def admit(
+    ts: int,
+    oi: Ints,
+    volume: Ints,
+    eod: int,
+    max_age: float,
+    scalars: Ints,
+    last: Ints,
+    seen: Ints,
+    prev: Ints,
+    base: Ints,
+    close: Ints,
+    eff: Ints,
+    counts: Ints,
+) -> None:
+    """Take one burst into the state; ``eff`` gets the OI that counts now (-1: unknown or too old).
+
+    A contract never seen before starts at 0 only when its volume accounts for its OI or the burst is a closing
+    file after another; else it is unknown before, and no mass is created.
+    """
+    counts[:] = 0
+    for s in range(2):
+        for i in range(eff.shape[1]):
+            v = oi[s, i]
+            if v < 0:
+                if last[s, i] >= 0 and ts - seen[s, i] <= max_age:
+                    eff[s, i] = last[s, i]
+                    counts[0] += 1
+                else:
+                    eff[s, i] = -1
+                    counts[1] += 1 if last[s, i] >= 0 else 0
+                continue
+            eff[s, i] = v
+            if last[s, i] < 0 and close[s, i] < 0 and scalars[5] > 0:
+                accounted = volume[s, i] >= v or (eod == 1 and scalars[7] == 1)
+                counts[2 if accounted else 3] += 1
+                if accounted:
+                    if base[s, i] < 0:
+                        base[s, i] = 0
+                    if prev[s, i] < 0:
+                        prev[s, i] = 0
+            last[s, i] = v
+            seen[s, i] = ts
+
+
+@njit(cache=True, nogil=True)
+def pick_rolling(ts: int, p: Floats, ring: Ints, ring_ts: Ints, scalars: Ints, base: Ints) -> None:
+    """Set the base to the newest burst at least ``rolling_ns`` old with ``rolling_bursts`` bursts since."""
+    size = ring_ts.size
+    best = -1
+    for back in range(int(p[4]), min(size, scalars[6]) + 1):
+        slot = (scalars[6] - back) % size
+        if ts - ring_ts[slot] >= p[3]:
+            best = slot
+            break
+    if best < 0:
+        scalars[2] = -1
+        base[:] = -1
+    else:
+        scalars[2] = ring_ts[best]
+        base[:] = ring[best]
+
+
+@njit(cache=True, nogil=True)
+def settle(
+    ts: int,
+    tod: int,
+    fresh: bool,
+    p: Floats,
+    scalars: Ints,
+    eff: Ints,
+    prev: Ints,
+    base: Ints,
+    ring: Ints,
+    ring_ts: Ints,
+) -> None:
+    """Close the burst: what the next one is compared with."""
+    baseline = int(p[0])
+    if (baseline == OPEN and scalars[1] == 0 and tod >= p[1]) or (baseline == EXPIRY and scalars[5] == 0):
+        base[:] = eff
+        scalars[2] = ts
+        scalars[1] = 1
+    if baseline == ROLLING:
+        slot = scalars[6] % ring_ts.size
+        ring[slot] = eff
+        ring_ts[slot] = ts
+        scalars[6] += 1
+    if fresh:
+        prev[:] = eff
+    scalars[3] = ts
+    scalars[5] += 1
+
+
+@njit(cache=True, nogil=True)
+def level_row(
+    k: Floats,
+    now: Ints,
+    vol: Ints,
+    old: Ints,
+    known_base: bool,
+    forward: float,
+    p: Floats,
+    held: Floats,
+    profile: Floats,
+    row: Floats,
+) -> None:
+    """Fill the level columns of one burst over its listed strikes. One sweep a measure; long for that."""
+    n = k.size
+    totals = np.zeros(2, dtype=np.int64)
+    contracts = 0
+    for s in range(2):
+        listed = 0
+        trades = 0
+        change = 0
+        best = -1
+        for i in range(n):
+            if vol[s, i] > 0:
+                trades += vol[s, i]
+            v = now[s, i]
+            if v < 0:
+                continue
+            listed += 1
+            totals[s] += v
+            if old[s, i] >= 0:
+                change += v - old[s, i]
+            if v > 0 and (best < 0 or v > now[s, best]):
+                best = i
+        contracts += listed
+        row[L_OI + s] = totals[s] if listed else math.nan
+        row[L_PCR_VOLUME] = trades if s == 0 else (trades / row[L_PCR_VOLUME] if row[L_PCR_VOLUME] > 0 else math.nan)
+        row[L_CHANGE + s] = change if known_base else math.nan
+        row[L_MAX + s] = k[best] if best >= 0 else math.nan
+    row[L_CONTRACTS] = contracts
+    if totals[0] > 0 and not math.isnan(row[L_OI + 1]):
+        row[L_PCR] = totals[1] / totals[0]
+    if known_base:
+        change_ratios(row, totals[0])
+    row[L_PAIN], row[L_PAIN + 1], row[L_PAIN + 2] = max_pain_kernel(k, now[0], now[1], forward)
+    six = np.empty(7)
+    half = p[12] * forward if not math.isnan(forward) else -1.0
+    for s in range(2):
+        moments_kernel(k, now[s], forward, -1.0, six)
+        row[L_CENTROID + s] = six[0]
+        row[L_SPREAD + s] = six[1]
+        row[L_Q10 + s] = six[2]
+        row[L_MEDIAN + s] = six[3]
+        row[L_Q90 + s] = six[4]
+        row[L_HHI + s] = six[5]
+        row[L_TOP3 + s] = six[6]
+        if half >= 0.0:
+            moments_kernel(k, now[s], forward, half, six)
+            row[L_WINDOW + s] = six[0]
+        wall_columns(k, now[s], forward, p, held[s], profile[s], s, row)
+
+
+@njit(cache=True, nogil=True)
+def change_ratios(row: Floats, calls: int) -> None:
+    """PCR of changes: null when the signs differ or the calls barely changed; the bounded form beside it."""
+    dc = row[L_CHANGE]
+    dp = row[L_CHANGE + 1]
+    if abs(dc) > 1e-6 * calls and dc != 0 and dc * dp >= 0:
+        row[L_PCR_CHANGE] = dp / dc
+    if abs(dc) + abs(dp) > 0:
+        row[L_BOUNDED] = (dp - dc) / (abs(dp) + abs(dc))
+
+
+@njit(cache=True, nogil=True)
+def wall_columns(
+    k: Floats, oi: Ints, forward: float, p: Floats, held: Floats, profile: Floats, side: int, row: Floats
+) -> None:
+    """Primary wall with hysteresis, its OI and prominence, raw and after the trailing strike profile."""
+    n = k.size
+    is_wall = np.empty(n, dtype=np.bool_)
+    prominence = np.empty(n)
+    share = np.empty(n)
+    raw = walls_kernel(k, oi, forward, p[7], p[8], p[9], is_wall, prominence, share)
+    wall = hold_wall(k, oi, raw, p[10], int(p[11]), held)
+    row[L_WALL + side] = wall
+    if math.isnan(wall):
+        return
+    where = -1
+    for i in range(n):
+        if k[i] == wall:
+            where = i
+    if where < 0 or oi[where] < 0:
+        return
+    row[L_WALL_OI + side] = oi[where]
+    row[L_PROMINENCE + side] = prominence[where]
+    if not math.isnan(forward) and forward > 0:
+        row[L_ADJUSTED + side] = adjusted_prominence(k, oi, forward, profile, where)
+        learn_profile(k, oi, forward, profile)
+
+
+@njit(cache=True, nogil=True)
+def residue(strike: float) -> int:
+    """Roundness of a strike: multiple of 1000, of 500, of 100, other."""
+    if strike % 1000.0 == 0.0:
+        return 0
+    if strike % 500.0 == 0.0:
+        return 1
+    if strike % 100.0 == 0.0:
+        return 2
+    return 3
+
+
+@njit(cache=True, nogil=True)
+def distance_bucket(strike: float, forward: float) -> int:
+    """Distance from the forward in whole percent, clipped to the profile's span, from 0."""
+    percent = math.floor((strike / forward - 1.0) * 100.0 + 0.5)
+    return int(min(max(percent, -PROFILE_SPAN), PROFILE_SPAN)) + PROFILE_SPAN
+
+
+@njit(cache=True, nogil=True)
+def adjusted_prominence(k: Floats, oi: Ints, forward: float, profile: Floats, where: int) -> float:
+    """Prominence of ``where`` after dividing by what its roundness and distance usually hold; NaN before history."""
+    n = k.size
+    scaled = np.zeros(n, dtype=np.int64)
+    usual = profile[residue(k[where]), distance_bucket(k[where], forward)]
+    if math.isnan(usual) or usual <= 0.0:
+        return math.nan
+    for i in range(n):
+        w = profile[residue(k[i]), distance_bucket(k[i], forward)]
+        if oi[i] > 0 and not math.isnan(w) and w > 0.0:
+            scaled[i] = int(oi[i] * (usual / w))
+    out = np.empty(n)
+    prominence_kernel(scaled, out)
+    return out[where]
+
+
+@njit(cache=True, nogil=True)
+def learn_profile(k: Floats, oi: Ints, forward: float, profile: Floats) -> None:
+    """Blend this burst's mean share a strike into the trailing profile of (roundness, distance)."""
+    total = 0
+    for i in range(k.size):
+        total += max(oi[i], 0)
+    if total == 0:
+        return
+    sums = np.zeros(profile.shape)
+    counts = np.zeros(profile.shape)
+    for i in range(k.size):
+        if oi[i] >= 0:
+            r = residue(k[i])
+            d = distance_bucket(k[i], forward)
+            sums[r, d] += oi[i] / total
+            counts[r, d] += 1.0
+    for r in range(profile.shape[0]):
+        for d in range(profile.shape[1]):
+            if counts[r, d] > 0.0:
+                share = sums[r, d] / counts[r, d]
+                had = profile[r, d]
+                profile[r, d] = share if math.isnan(had) else PROFILE_KEEP * had + (1.0 - PROFILE_KEEP) * share
+
+
+@njit(cache=True, nogil=True)
+def shift_row(
+    k: Floats,
+    before: Ints,
+    after: Ints,
+    reach: float,
+    created: Ints,
+    destroyed: Ints,
+    flow: Ints,
+    out: Floats,
+    first: int,
+    full: bool,
+) -> None:
+    """Fill one side's shift columns from ``first``; ``full`` adds cost, totals and centroids."""
+    n = k.size
+    total_a = 0
+    total_b = 0
+    work_a = 0.0
+    work_b = 0.0
+    both = 0
+    for i in range(n):
+        if before[i] >= 0 and after[i] >= 0:
+            both += 1
+            total_a += before[i]
+            total_b += after[i]
+            work_a += before[i] * k[i]
+            work_b += after[i] * k[i]
+    if both == 0:
+        return
+    w1, signed = wasserstein_kernel(k, before, after)
+    cost, right, left = transport_kernel(k, before, after, reach, created, destroyed, flow)
+    made = 0
+    gone = 0
+    for i in range(n):
+        made += created[i]
+        gone += destroyed[i]
+    out[first] = w1
+    out[first + 1] = signed
+    if full:
+        out[first + 2] = signed / w1 if w1 > 0 else math.nan
+        out[first + 3] = made
+        out[first + 4] = gone
+        out[first + 5] = right
+        out[first + 6] = left
+        out[first + 7] = cost
+        out[first + 8] = total_a
+        out[first + 9] = total_b
+        out[first + 10] = work_a / total_a if total_a > 0 else math.nan
+        out[first + 11] = work_b / total_b if total_b > 0 else math.nan
+    else:
+        out[first + 2] = made
+        out[first + 3] = gone
+        out[first + 4] = right
+        out[first + 5] = left
