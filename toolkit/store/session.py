@@ -44,19 +44,10 @@ def open_session(path: str | Path) -> Session:
     if path.is_dir():
         return Session(_Disk(path, read_manifest(path)))
     from toolkit.market.files.detect import read_file
+    from toolkit.store.importing import record_of
 
     done = read_file(path)
-    record = {
-        "name": done.name,
-        "sha256": done.sha256,
-        "format": done.format,
-        "options": dict(done.options),
-        "rows_read": done.rows_read,
-        "rows_kept": done.rows_kept,
-        "refused": dict(done.refused),
-        "noted": dict(done.noted),
-    }
-    meta = {"name": path.name, "synthetic": False, "source": done.format, "files": [record], "meta": {}}
+    meta = {"name": path.name, "synthetic": False, "source": done.format, "files": [record_of(done)], "meta": {}}
     return Session(_Memory(done.tables, meta, done.chain_kind))
 
 
@@ -92,6 +83,8 @@ class _Holder(Protocol):
 
     def read(self, table: str, keys: list[tuple[dt.date, str]], columns: list[str] | None = None) -> pl.DataFrame: ...
 
+    def rows(self, table: str) -> int: ...
+
     def instruments(self) -> pl.DataFrame: ...
 
     def kind(self, date: dt.date, underlying: str) -> str: ...
@@ -107,6 +100,9 @@ class _Disk:
 
     def keys(self, table: str) -> list[tuple[dt.date, str]]:
         return sorted(self._parts.get(table, {}))
+
+    def rows(self, table: str) -> int:
+        return sum(int(part["rows"]) for part in self._parts.get(table, {}).values())
 
     def read(self, table: str, keys: list[tuple[dt.date, str]], columns: list[str] | None = None) -> pl.DataFrame:
         schema = SCHEMAS[table]
@@ -147,11 +143,16 @@ class _Memory:
     def keys(self, table: str) -> list[tuple[dt.date, str]]:
         return sorted(self._tables.get(table, {}))
 
+    def rows(self, table: str) -> int:
+        return sum(frame.height for frame in self._tables.get(table, {}).values())
+
     def read(self, table: str, keys: list[tuple[dt.date, str]], columns: list[str] | None = None) -> pl.DataFrame:
         schema = SCHEMAS[table]
         wanted = columns or list(schema)
-        held = [self._tables[table][key].select(wanted) for key in keys]
-        return pl.concat(held) if held else pl.DataFrame(schema={c: schema[c] for c in wanted})
+        if not keys:
+            return pl.DataFrame(schema={c: schema[c] for c in wanted})
+        made: pl.DataFrame = pl.concat([self._tables[table][key].select(wanted) for key in keys])
+        return made
 
     def instruments(self) -> pl.DataFrame:
         return self._instruments
@@ -199,10 +200,11 @@ class Session:
         """Names of the underlyings, sorted."""
         return sorted({u for table in SCHEMAS for _, u in self._holder.keys(table)} - {"_"})
 
-    def dates(self, underlying: str | None = None) -> list[dt.date]:
-        """Days with data (of ``underlying``), ascending: by the exchange's stamp."""
+    def dates(self, underlying: str | None = None, table: str | None = None) -> list[dt.date]:
+        """Days with data (of ``underlying``, in ``table``), ascending: by the exchange's stamp."""
         self._check(underlying)
-        keys = {key for table in SCHEMAS for key in self._holder.keys(table)}
+        names = SCHEMAS if table is None else [self._known(table)]
+        keys = {key for name in names for key in self._holder.keys(name)}
         return sorted({d for d, u in keys if underlying is None or u == underlying})
 
     def expiries(self, underlying: str | None = None, date: dt.date | str | None = None) -> list[dt.date]:
@@ -286,16 +288,18 @@ class Session:
         return self.frame("ticks", underlying)
 
     def instruments(self) -> pl.DataFrame:
-        """Contract terms by date: the recorded master, else what the rows and dated tables say."""
-        held = self._holder.instruments()
-        return held if held.height else self._derived_instruments()
-
-    def _derived_instruments(self) -> pl.DataFrame:
+        """Contract terms by date: the recorded master's, and of recorded contracts that it lacks
+        what their rows and the dated tables say."""
         from toolkit.market.files.terms import derived_instruments
 
+        held = self._holder.instruments()
         columns = ["ts", "underlying", "expiry", "strike_p", "option_type", "token", "lot"]
-        keys = self._holder.keys("chain")
-        return derived_instruments(self._holder.read("chain", keys, columns))
+        keys = [key for key in self._holder.keys("chain") if not held.height or self._holder.kind(*key) != "eod"]
+        rows = self._holder.read("chain", keys, columns).join(held.select("token").unique(), on="token", how="anti")
+        if rows.is_empty():
+            return held
+        made: pl.DataFrame = pl.concat([held, derived_instruments(rows)])
+        return made
 
     def quality(self) -> pl.DataFrame:
         """What was refused, changed or odd: ``rule``, ``count``, ``detail``, sorted by rule."""
@@ -311,8 +315,7 @@ class Session:
     def _rows(
         self, table: str, underlying: str | None, date: dt.date | str | None, columns: list[str] | None
     ) -> pl.DataFrame:
-        if table not in SCHEMAS:
-            raise BadData(f"no table {table!r} in a session{nearest(table, SCHEMAS)}")
+        self._known(table)
         self._check(underlying)
         on = None if date is None else _date(date)
         if on is not None and on not in self.dates(underlying):
@@ -335,6 +338,11 @@ class Session:
             closed = False
         why = "is no trading day" if closed else "is not in the session"
         return f"{on} {why}; its days are {span} ({len(days)})"
+
+    def _known(self, table: str) -> str:
+        if table not in SCHEMAS:
+            raise BadData(f"no table {table!r} in a session{nearest(table, SCHEMAS)}; tables are {', '.join(SCHEMAS)}")
+        return table
 
     def _check(self, underlying: str | None) -> None:
         known = self.underlyings() if underlying is not None else []
@@ -373,11 +381,7 @@ class Session:
         days, names = self.dates(), self.underlyings()
         span = f"{days[0]} to {days[-1]} ({len(days)})" if days else "none"
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        rows = ", ".join(
-            f"{t} {sum(self._holder.read(t, [k], [next(iter(SCHEMAS[t]))]).height for k in self._holder.keys(t)):,}"
-            for t in SCHEMAS
-            if self._holder.keys(t)
-        )
+        rows = ", ".join(f"{t} {self._holder.rows(t):,}" for t in SCHEMAS if self._holder.keys(t))
         return [
             ("data", "synthetic" if self.synthetic else "recorded"),
             ("underlyings", shown or "none"),

@@ -234,15 +234,16 @@ class StoreWriter:
         if table == "chain":
             part["kind"] = kind
         if before is not None and before["path"] != part["path"]:
-            (self._stage / before["path"]).unlink(missing_ok=True)
+            (self._stage / str(before["path"])).unlink(missing_ok=True)
         if before is None or before != part:
-            _write(self._stage / part["path"], blob)
+            _write(self._stage / str(part["path"]), blob)
         self._parts[table, names[0], names[1]] = part
 
-    def _read(self, part: Mapping[str, Any], schema: Any) -> pl.DataFrame:
-        staged = self._stage / part["path"]
-        frame = pl.read_parquet(staged if staged.exists() else self.path / part["path"], hive_partitioning=False)
-        return _in_schema(frame, schema, part["path"])
+    def _read(self, part: dict[str, Any], schema: Any) -> pl.DataFrame:
+        name = str(part["path"])
+        staged = self._stage / name
+        frame = pl.read_parquet(staged if staged.exists() else self.path / name, hive_partitioning=False)
+        return _in_schema(frame, schema, name)
 
     def commit(self, meta: Mapping[str, Any] | None = None) -> None:
         """Make what was added the store's, as a whole or not at all.
@@ -318,7 +319,7 @@ class StoreWriter:
             return None
         frames = list(self._instruments)
         if old is not None:
-            held = instruments_file(self.path, self._old)
+            held = instruments_file(self.path, self._old) or self.path
             frames.insert(0, _in_schema(pl.read_parquet(held), INSTRUMENTS, str(held)))
         key = ["valid_on", "exchange", "segment", "token", "symbol"]
         frame = pl.concat(frames).unique(key, keep="last", maintain_order=True).sort(key, maintain_order=True)

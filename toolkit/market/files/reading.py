@@ -8,6 +8,7 @@ the row with its reason. Nothing here writes.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import hashlib
@@ -16,6 +17,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +31,12 @@ __all__ = [
     "SYMBOL",
     "Imported",
     "Source",
+    "check_exists",
     "csv_frame",
-    "date_in_name",
+    "dates_in_name",
     "day",
     "fetch",
+    "header_of",
     "number",
     "require",
     "sift",
@@ -96,10 +100,7 @@ def fetch(path: str | Path) -> Source:
         unpacked, or an HTML page in place of the file.
     """
     path = Path(path)
-    if not path.exists():
-        raise BadData(f"no file {path}; check the path")
-    if not path.is_file():
-        raise BadData(f"{path} is not a file; name one official file")
+    check_exists(path)
     try:
         raw = path.read_bytes()
         modified = path.stat().st_mtime_ns
@@ -116,6 +117,14 @@ def fetch(path: str | Path) -> Source:
     return Source(
         name=path.name, sha256=hashlib.sha256(raw).hexdigest(), body=body, modified_ns=modified, path=str(path)
     )
+
+
+def check_exists(path: Path) -> None:
+    """Raise BadData unless ``path`` is a file."""
+    if not path.exists():
+        raise BadData(f"no file {path}; check the path")
+    if not path.is_file():
+        raise BadData(f"{path} is not a file; name one official file")
 
 
 def _unpacked(raw: bytes, path: Path) -> bytes:
@@ -214,8 +223,6 @@ def text_of(body: bytes, name: str) -> str:
 
 
 def _fields(line: str) -> list[str]:
-    import csv
-
     try:
         return next(csv.reader([line]), [])
     except csv.Error:
@@ -324,18 +331,26 @@ def day(frame: pl.DataFrame, column: str, *formats: str) -> pl.Expr:
     return pl.coalesce([text.str.to_date(f, strict=False) for f in formats or ("%Y-%m-%d",)])
 
 
-def date_in_name(name: str) -> dt.date | None:
-    """The date a file name carries (``20250206``, ``01AUG2019``, ``28072026``), None without one.
+def dates_in_name(name: str) -> list[dt.date]:
+    """The dates a file name carries (``20250206``, ``01AUG2019``, ``28072026``), in one of the forms.
 
-    >>> date_in_name("fo01AUG2019bhav.csv.zip")
-    datetime.date(2019, 8, 1)
+    >>> dates_in_name("fo01AUG2019bhav.csv.zip")
+    [datetime.date(2019, 8, 1)]
     """
     for pattern, order in _NAME_DATES:
+        found = []
         for a, b, c in pattern.findall(name):
             year, month, number_of_day = (a, b, c) if order == "ymd" else (c, b, a)
-            months = _MONTHS.get(month.lower()) if order == "dby" else int(month)
-            try:
-                return dt.date(int(year), months or 0, int(number_of_day))
-            except ValueError:
-                continue
-    return None
+            months = _MONTHS.get(month.lower(), 0) if order == "dby" else int(month)
+            with suppress(ValueError):
+                found.append(dt.date(int(year), months, int(number_of_day)))
+        if found:
+            return found
+    return []
+
+
+def header_of(body: bytes, name: str) -> list[str]:
+    """The column names of a csv file's first line, cleaned."""
+    end = body.find(b"\n")
+    line = body if end < 0 else body[:end]
+    return [n.strip().strip('"').strip() for n in _fields(text_of(line[:1_000_000], name).strip("\n"))]

@@ -35,7 +35,7 @@ _STAMPS: Final = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%d-%b-%Y %H:%
 
 
 def read_recorded(
-    frame: pl.DataFrame, source: reading.Source, *, exchange: str = "NSE", columns: Mapping[str, str] | None = None
+    frame: pl.DataFrame, source: reading.Source, *, columns: Mapping[str, str] | None = None
 ) -> reading.Imported:
     """Convert a collector's table into the chain table.
 
@@ -45,8 +45,6 @@ def read_recorded(
         The table as read, typed (Parquet) or text (csv).
     source : Source
         The file it came from.
-    exchange : str, optional
-        Whose contracts they are.
     columns : mapping, optional
         Our name of a column to the collector's (``{"Fetch_Time": "time"}``).
 
@@ -72,7 +70,7 @@ def read_recorded(
         (reading.number(frame, "Spot") if "Spot" in frame.columns else pl.lit(None, pl.Float64)).alias("spot"),
     )
     both = pl.concat([_side(frame, common, "CALLS", "CE"), _side(frame, common, "PUTS", "PE")])
-    done = to_chain(both, lines, exchange)
+    done = to_chain(both, lines)
     if done.chain.is_empty():
         reasons = "; ".join(f"{n} {r}" for r, n in done.refused) or "the file has no rows"
         raise BadData(f"{source.name} holds no usable row ({reasons}); check that it is a recorded chain")

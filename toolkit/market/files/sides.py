@@ -20,6 +20,7 @@ __all__ = ["SIDE", "Sides", "to_chain"]
 
 _TOLERANCE: Final = 0.01
 _PRICES: Final = ("ltp", "bid", "ask")
+_KEY: Final = ["ts", "recv_ts", "underlying", "expiry", "strike_p", "option_type"]
 
 SIDE: Final = (
     "line",
@@ -55,7 +56,7 @@ class Sides:
         self.noted = noted
 
 
-def to_chain(sides: pl.DataFrame, lines: int, exchange: str) -> Sides:
+def to_chain(sides: pl.DataFrame, lines: int) -> Sides:
     """Convert rows of the columns :data:`SIDE` into the chain table.
 
     Parameters
@@ -65,8 +66,6 @@ def to_chain(sides: pl.DataFrame, lines: int, exchange: str) -> Sides:
         refused only when none of its sides survives. Prices and sizes of 0 mean none.
     lines : int
         Lines in the file, those without any side included.
-    exchange : str
-        Whose contracts they are, for stand-in tokens.
     """
     rows = _priced(sides)
     rows = _in_units(terms.lots(rows.with_columns(on=pl.col("ts").dt.date())))
@@ -78,7 +77,7 @@ def to_chain(sides: pl.DataFrame, lines: int, exchange: str) -> Sides:
     refused, noted = _account(bad, good, lines - kept_lines, sides)
     good, crossed = _uncrossed(good)
     fractions = int(good.select((pl.col("oi_contracts") != pl.col("oi_contracts").round()).sum()).item() or 0)
-    good = terms.tokens(good, exchange).with_columns(pl.lit(None, pl.Float64).alias("futures"))
+    good = terms.tokens(good).with_columns(pl.lit(None, pl.Float64).alias("futures"))
     chain = good.select([pl.col(c).cast(t) for c, t in CHAIN.items()])
     chain = chain.sort("recv_ts", "ts", "underlying", "expiry", "strike_p", "option_type", nulls_last=False)
     counts = {
@@ -135,15 +134,20 @@ def _reason() -> pl.Expr:
         "open interest below zero": pl.col("oi_contracts") < 0,
         "volume below zero": pl.col("volume_contracts") < 0,
         "negative price": below,
-        "quantity below zero": (pl.col("bid_qty") < 0) | (pl.col("ask_qty") < 0),
+        "quantity is no whole number of units": ~_whole("bid_qty") | ~_whole("ask_qty"),
         "no lot is known for the contract": pl.col("lot").is_null(),
         "open interest is no whole number of units": pl.col("oi").is_null() & pl.col("oi_contracts").is_not_null(),
         "volume is no whole number of units": pl.col("volume").is_null() & pl.col("volume_contracts").is_not_null(),
+        "repeated contract in a snapshot": ~pl.struct(_KEY).is_first_distinct(),
     }
     reason: pl.Expr = pl.lit(None, pl.String)
     for text, broken in reversed(list(rules.items())):
         reason = pl.when(broken.fill_null(False)).then(pl.lit(text)).otherwise(reason)
     return reason
+
+
+def _whole(column: str) -> pl.Expr:
+    return pl.col(column).is_null() | ((pl.col(column) >= 0) & (pl.col(column) == pl.col(column).round()))
 
 
 def _account(bad: pl.DataFrame, good: pl.DataFrame, lost: int, sides: pl.DataFrame) -> tuple[Counts, dict[str, int]]:

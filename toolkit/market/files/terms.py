@@ -11,7 +11,7 @@ import polars as pl
 from toolkit import tables
 from toolkit.contracts import stand_in_token
 from toolkit.errors import BadData
-from toolkit.market.schema import INSTRUMENTS, TS
+from toolkit.market.schema import INSTRUMENTS, IST
 
 __all__ = ["close_stamps", "derived_instruments", "lots", "previous_lots", "segment", "symbols", "tokens"]
 
@@ -68,11 +68,12 @@ def _previous_lot(underlying: str, expiry: dt.date, on: dt.date) -> int | None:
     return None
 
 
-def tokens(frame: pl.DataFrame, exchange: str) -> pl.DataFrame:
+def tokens(frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``token``: the stable negative stand-in of each contract, until a master names the real one."""
     keys = frame.select(_CONTRACT).unique(maintain_order=True)
-    place = segment(exchange)
-    made = [stand_in_token(place, u, e, s, o) for u, e, s, o in keys.iter_rows()]
+    rules = tables.contracts()
+    places = {u: segment(rules.exchange(u)) for u in keys["underlying"].unique().to_list()}
+    made = [stand_in_token(places[u], u, e, s, o) for u, e, s, o in keys.iter_rows()]
     return frame.join(
         keys.with_columns(pl.Series("token", made, pl.Int64)),
         on=_CONTRACT,
@@ -104,14 +105,13 @@ def symbols(frame: pl.DataFrame) -> pl.Expr:
     )
 
 
-def close_stamps(dates: list[dt.date]) -> pl.DataFrame:
+def close_stamps(dates: list[dt.date], exchange: str = "NSE") -> pl.DataFrame:
     """``date`` and ``close_ts``: the close of each session, null for a day that is none."""
-    calendar = tables.calendar()
+    calendar = tables.calendar(exchange)
     closes = [calendar.bounds_ns(d)[1] // 1000 if calendar.is_session(d) else None for d in dates]
-    zone = TS.time_zone
-    return pl.DataFrame(
-        {"date": pl.Series(dates, dtype=pl.Date), "close_ts": pl.Series(closes, dtype=pl.Int64)}
-    ).with_columns(pl.from_epoch("close_ts", "us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone))
+    frame = pl.DataFrame({"date": pl.Series(dates, dtype=pl.Date), "close_ts": pl.Series(closes, dtype=pl.Int64)})
+    moment = pl.col("close_ts").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return frame.with_columns(moment.dt.convert_time_zone(IST).alias("close_ts"))
 
 
 def derived_instruments(rows: pl.DataFrame) -> pl.DataFrame:
