@@ -7,6 +7,7 @@ of ``theme``; ``colors`` chooses another set.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,7 +22,22 @@ from toolkit.report import fmt
 from toolkit.report.heat import GAP_MS, HeatGrid
 from toolkit.report.theme import DIVERGING, LIGHT
 
-__all__ = ["equity", "greek", "heatmap", "ist_ms", "levels", "veil", "waterfall"]
+__all__ = [
+    "VOL_POINTS",
+    "YEAR_DAYS",
+    "center_of",
+    "drawdown",
+    "equity",
+    "greek",
+    "heatmap",
+    "ist_ms",
+    "levels",
+    "theta_day",
+    "vega_point",
+    "veil",
+    "wall_ms",
+    "waterfall",
+]
 
 # Bokeh's own stubs refuse call forms that its manual documents, so its makers are untyped here.
 bm: Any = models
@@ -29,6 +45,8 @@ figure: Any = plotting.figure
 
 Colors = Mapping[str, str]
 Floats = npt.NDArray[np.float64]
+YEAR_DAYS: Final = 365.0
+VOL_POINTS: Final = 100.0
 IST_SHIFT_NS: Final = 19_800_000_000_000
 
 
@@ -38,11 +56,37 @@ def ist_ms(stamps: pl.Series) -> npt.NDArray[np.float64]:
     return wall.cast(pl.Datetime("ms")).cast(pl.Int64).to_numpy().astype(np.float64)
 
 
+def wall_ms(now_ns: int) -> float:
+    """An instant in nanoseconds UTC on the axis of :func:`ist_ms`."""
+    return (now_ns + IST_SHIFT_NS) / 1e6
+
+
+def theta_day(theta: float | None) -> float | None:
+    """Theta per calendar day from theta per year."""
+    return None if theta is None else theta / YEAR_DAYS
+
+
+def vega_point(vega: float | None) -> float | None:
+    """Vega per vol point from vega per 1.00 of volatility."""
+    return None if vega is None else vega / VOL_POINTS
+
+
+def center_of(spot: pl.DataFrame) -> float:
+    """The last known spot, else the last known forward, else NaN: where a heatmap is centred."""
+    for column in ("spot", "forward"):
+        known = spot[column].drop_nulls()
+        if len(known):
+            return float(known[-1])
+    return math.nan
+
+
 def _gapped(stamps: Floats, *values: pl.Series) -> tuple[Floats, list[Floats]]:
-    """The points, with an unknown one inside every gap, so that no line is drawn across it."""
+    """The points, with unknown ones at both ends of every gap, so that nothing is drawn across it."""
     after = np.flatnonzero(np.diff(stamps) > GAP_MS) + 1
+    both = np.repeat(after, 2)
+    edges = np.stack([stamps[after - 1] + 1.0, stamps[after] - 1.0], axis=1).ravel()
     arrays = [v.cast(pl.Float64).to_numpy().copy() for v in values]
-    return np.insert(stamps, after, stamps[after - 1] + 1.0), [np.insert(a, after, np.nan) for a in arrays]
+    return np.insert(stamps, both, edges), [np.insert(a, both, np.nan) for a in arrays]
 
 
 def _clock(stamps: Floats) -> list[str]:
@@ -139,6 +183,7 @@ def equity(pnl: pl.DataFrame, colors: Colors = LIGHT) -> tuple[Any, Any]:
             "net": nets,
             "gross": gross,
             "drawdown": downs,
+            "area": np.nan_to_num(downs),
             "time": _clock(stamps),
             "net_text": [fmt.rupees_exact(v) for v in nets],
             "gross_text": [fmt.rupees_exact(v) for v in gross],
@@ -154,7 +199,7 @@ def equity(pnl: pl.DataFrame, colors: Colors = LIGHT) -> tuple[Any, Any]:
     top.yaxis.formatter = _indian_ticks()
     _legend(top, colors)
     bottom = _time_figure("Drawdown of the net P&L from its peak, ₹", "", 170, colors, top.x_range)
-    bottom.varea("ts", 0, "drawdown", source=source, fill_color=colors["loss"], fill_alpha=0.35)
+    bottom.varea("ts", 0, "area", source=source, fill_color=colors["loss"], fill_alpha=0.35)
     edge = bottom.line("ts", "drawdown", source=source, color=colors["loss"], line_width=1.5)
     bottom.add_tools(bm.HoverTool(renderers=[edge], mode="vline", tooltips=[tips[0], tips[3]]))
     bottom.yaxis.formatter = _indian_ticks()
@@ -207,7 +252,7 @@ def waterfall(gross: float, charges: Sequence[tuple[str, float]], colors: Colors
     plot = figure(
         title="From gross to net, ₹",
         y_range=list(reversed(names)),
-        x_range=bm.Range1d(low - 0.02 * room, high + 0.34 * room),
+        x_range=bm.Range1d(low - 0.02 * room, high + 0.4 * room),
         height=60 + 30 * len(names),
         sizing_mode="stretch_width",
         min_width=200,
@@ -273,7 +318,7 @@ def heatmap(
     oi : polars.DataFrame
         Levels: ``ts`` and the column named by ``wall``.
     spot : polars.DataFrame
-        ``ts``, ``spot``.
+        ``ts``, ``spot``, ``forward``; the forward stands in where no spot is known at all.
     wall : str
         ``"ce_wall"`` or ``"pe_wall"``.
     """
@@ -314,8 +359,9 @@ def heatmap(
                  major_tick_line_color=None, formatter=bm.NumeralTickFormatter(format="0.[00]")),
         "right",
     )  # fmt: skip
-    _line_over(plot, oi, wall, "wall", colors["loss" if not grid.signed else "unknown"], [6, 3], "step")
-    _line_over(plot, spot, "spot", "spot", "#111111", "solid", "line")
+    _line_over(plot, oi, wall, "wall", "#6d1fb0", [6, 3], "step")
+    level = "forward" if spot["spot"].is_null().all() else "spot"
+    _line_over(plot, spot, level, level, "#111111", "solid", "line")
     _legend(plot, colors)
     return plot
 
@@ -345,9 +391,8 @@ def levels(oi: pl.DataFrame, columns: Mapping[str, str], title: str, unit: str, 
     return plot
 
 
-def veil(plot: Any, right: float, colors: Colors = LIGHT) -> Any:
-    """Cover what lies after a moment: move ``left`` to uncover it."""
-    box = bm.BoxAnnotation(left=right, right=right, fill_color=colors["bg"], fill_alpha=1.0, line_color=None,
-                        level="overlay")  # fmt: skip
+def veil(plot: Any, colors: Colors = LIGHT) -> Any:
+    """Cover a chart from a moment on, so that a replay does not show its future: set ``left`` to the moment."""
+    box = bm.BoxAnnotation(fill_color=colors["bg"], fill_alpha=1.0, line_color=colors["muted"], level="overlay")
     plot.add_layout(box)
     return box

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -221,8 +220,8 @@ def _greeks(page: Page, result: DayFrames) -> None:
     shown = [
         ("Delta of the book, units of the underlying", "units", pnl["delta"]),
         ("Gamma of the book, units per point", "units per point", pnl["gamma"]),
-        ("Theta, ₹ per calendar day", "₹ per day", pnl["theta"] / 365.0),
-        ("Vega, ₹ per vol point", "₹ per vol point", pnl["vega"] / 100.0),
+        ("Theta, ₹ per calendar day", "₹ per day", pnl["theta"] / charts.YEAR_DAYS),
+        ("Vega, ₹ per vol point", "₹ per vol point", pnl["vega"] / charts.VOL_POINTS),
     ]
     figures = [charts.greek(pnl, values, title, unit) for title, unit, values in shown]
     page.section("Greeks", *figures, note="All open positions together, at each snapshot.", columns=2)
@@ -230,8 +229,7 @@ def _greeks(page: Page, result: DayFrames) -> None:
 
 def _oi(page: Page, result: DayFrames) -> None:
     heat, oi, spot = result.heat, nearest_levels(result.oi, result.heat), result.spot
-    last_spot = _last(spot, "spot")
-    center = math.nan if last_spot is None else last_spot
+    center = charts.center_of(spot)
     blocks: list[Any] = []
     for side, name, wall in (("CE", "Calls", "ce_wall"), ("PE", "Puts", "pe_wall")):
         mesh = grid(heat, side, "oi_change", center=center) if heat.height else None
@@ -241,9 +239,9 @@ def _oi(page: Page, result: DayFrames) -> None:
             blocks.append(charts.heatmap(mesh, oi, spot, f"{name}: change of OI since the first snapshot", wall=wall))
     expiry: Any = heat["expiry"].max() if heat.height else None
     note = (
-        f"Nearest expiry, {fmt.expiry(expiry)}. Blue: opened, orange: closed, since the day's first snapshot, lakh of "
-        "units. The dashed line is the wall, the dark line the spot. Hatched: no snapshot for five minutes or more. "
-        "Open interest has no owner: these are quantities, not intentions."
+        f"Nearest expiry, {fmt.expiry(expiry)}. Blue: opened, orange: closed, since the day's first figure, lakh of "
+        "units. The dashed line is the wall, the dark line the spot (the forward where no spot is recorded). Hatched: "
+        "no snapshot for five minutes or more. Open interest has no owner: these are quantities, not intentions."
     )
     page.section("Open interest", *blocks, note=note, columns=2)
     if oi.height:

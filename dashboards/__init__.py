@@ -1,0 +1,1 @@
+"""Panel pages: one class a page, state in parameters, computation in toolkit calls."""
