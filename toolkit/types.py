@@ -320,10 +320,10 @@ def to_paise(rupees: float) -> int:
     Raises
     ------
     BadData
-        When the value is not finite or not a whole number of paise (within 1e-6 of one).
+        When the value is not finite, not a whole number of paise (within 1e-6 of one) or past int64.
     """
     paise = rupees * 100.0
-    if not math.isfinite(paise) or abs(paise - round(paise)) > 1e-6 * max(1.0, abs(paise) * 1e-6):
+    if not abs(paise) < 2**63 or abs(paise - round(paise)) > 1e-6 * max(1.0, abs(paise) * 1e-6):
         raise BadData(f"price must be a whole number of paise, was {rupees!r}; use two decimals")
     return round(paise)
 
