@@ -133,7 +133,7 @@ def _spread(
 ) -> tuple[npt.NDArray[np.int64], tuple[tuple[float, float], ...]]:
     """For each column the newest snapshot known at its right edge, -1 when that is older than the gap allows."""
     edges = left + step * np.arange(1, columns + 1)
-    newest = np.searchsorted(stamps, edges - 1e-6, side="right") - 1
+    newest = np.searchsorted(stamps, edges - 0.5, side="right") - 1
     old = edges - step - stamps[newest] > gap_ms
     picked = np.where(old, -1, newest).astype(np.int64)
     missing = []
