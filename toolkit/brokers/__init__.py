@@ -1,1 +1,1 @@
-"""Room brokers: see ARCHITECTURE.md."""
+"""The port to brokers, the factory, and paper."""

@@ -132,8 +132,20 @@ class RiskBook:
             if extra is not None and extra[0] == symbol and extra[1] is side:
                 qty += side.sign * extra[2]
             if qty:
-                found.append(self._leg(instrument, qty, now_ns))
+                found.append(self.leg(instrument, qty, now_ns))
         return found
+
+    def leg(self, instrument: Instrument, qty: int, now_ns: int) -> Leg:
+        """A position in the words of the margin room, at the file rule's time to expiry."""
+        days = 0 if instrument.expiry is None else (instrument.expiry - ist_date(now_ns)).days
+        return Leg(
+            underlying=instrument.underlying,
+            cp=0 if instrument.option_type is None else instrument.option_type.cp,
+            qty=qty,
+            tte=(days + 1) / 365.0,
+            strike=(instrument.strike_p or 0) / 100.0,
+            mark=self.mark(instrument),
+        )
 
     def cash_and_marks_p(self) -> int:
         """Cash flow of the trades so far, with futures at their mark: premium, realized and marked."""
@@ -172,17 +184,6 @@ class RiskBook:
     def _of(self, symbol: str, underlying: str) -> bool:
         instrument = self.instruments.get(symbol)
         return instrument is not None and instrument.underlying == underlying
-
-    def _leg(self, instrument: Instrument, qty: int, now_ns: int) -> Leg:
-        days = 0 if instrument.expiry is None else (instrument.expiry - ist_date(now_ns)).days
-        return Leg(
-            underlying=instrument.underlying,
-            cp=0 if instrument.option_type is None else instrument.option_type.cp,
-            qty=qty,
-            tte=(days + 1) / 365.0,
-            strike=(instrument.strike_p or 0) / 100.0,
-            mark=self.mark(instrument),
-        )
 
     def _remember(self, order: Order) -> None:
         request = order.request
