@@ -10,7 +10,6 @@ from toolkit.market.chain import DayChain, ExpiryDay
 from toolkit.types import (
     ExecType,
     ExecutionReport,
-    Fill,
     Order,
     OrderRequest,
     OrdStatus,
@@ -54,26 +53,6 @@ def test_events_carry_prices_of_trades_only():
     frame = pl.DataFrame(rows, schema=frames.EVENTS, orient="row")
     assert frame["last_px"].to_list() == [100.1, None]
     assert frame["seq"].to_list() == [1, 2]
-
-
-def test_fills_are_exact():
-    fill = Fill(
-        exec_id="X1",
-        cl_ord_id="A1",
-        order_id="S1",
-        account="PAPER",
-        broker="paper",
-        symbol="X",
-        exchange="NSE",
-        side=Side.BUY,
-        last_qty=75,
-        last_px_p=5,
-        exec_ns=OPEN,
-    )
-    frame = frames.fills_frame([fill])
-    assert frame.schema == frames.FILLS
-    assert frame.row(0)[-3:] == (75, 0.05, OPEN)
-    assert frames.fills_frame([]).schema == frames.FILLS
 
 
 def test_levels_are_typed_and_nan_is_null():

@@ -164,18 +164,6 @@ def test_spot_is_carried_forward_never_back():
     assert day.spot[1:].tolist() == [24500.0, 24500.0]
 
 
-def test_levels_input_leaves_out_strikes_whose_interest_is_unknown():
-    data = rows(0)
-    for row in data:
-        if row["strike_p"] == 2_440_000 or (row["strike_p"] == 2_450_000 and row["option_type"] == "PE"):
-            row["oi"] = None
-    day = build_day(frame(data), settles).days[NEAR]
-    strikes, ce, pe, ce_volume, pe_volume = day.levels_input(0)
-    assert 24400.0 not in strikes
-    assert (ce[2], pe[2]) == (24500 * 75, 0)
-    assert ce.dtype == pe.dtype == ce_volume.dtype == pe_volume.dtype == np.int64
-
-
 @pytest.mark.parametrize("bad", ["empty", "two"])
 def test_a_day_needs_rows_of_one_underlying(bad):
     made = frame() if bad == "empty" else frame(rows(0), rows(0, underlying="SENSEX"))

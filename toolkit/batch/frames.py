@@ -13,17 +13,16 @@ import polars as pl
 from toolkit.market.chain import DayChain
 from toolkit.market.schema import IST, OPTION_TYPE, TS
 from toolkit.oi.columns import LEVEL_INTS, LEVELS
-from toolkit.types import ExecutionReport, Fill, Order, to_rupees
+from toolkit.types import ExecutionReport, Order, to_rupees
 
 __all__ = [
     "EVENTS",
-    "FILLS",
     "HEAT",
     "OI",
     "ORDERS",
     "PNL",
+    "POSITIONS",
     "event_row",
-    "fills_frame",
     "heat_frame",
     "levels_frame",
     "orders_frame",
@@ -70,21 +69,6 @@ EVENTS: Final[Any] = pl.Schema(
         "text": pl.String,
     }
 )
-FILLS: Final[Any] = pl.Schema(
-    {
-        "exec_id": pl.String,
-        "cl_ord_id": pl.String,
-        "order_id": pl.String,
-        "account": pl.String,
-        "broker": pl.String,
-        "symbol": pl.String,
-        "exchange": pl.String,
-        "side": pl.String,
-        "last_qty": pl.Int64,
-        "last_px": pl.Float64,
-        "exec_ns": pl.Int64,
-    }
-)
 PNL: Final[Any] = pl.Schema(
     {
         "ts": TS,
@@ -100,6 +84,23 @@ OI: Final[Any] = pl.Schema(
         "underlying": pl.String,
         "expiry": pl.Date,
         **{name: pl.Int64 if name in LEVEL_INTS else pl.Float64 for name in LEVELS},
+    }
+)
+POSITIONS: Final[Any] = pl.Schema(
+    {
+        "symbol": pl.String,
+        "exchange": pl.String,
+        "underlying": pl.String,
+        "expiry": pl.Date,
+        "strike": pl.Float64,
+        "option_type": pl.String,
+        "net_qty": pl.Int64,
+        "buy_qty": pl.Int64,
+        "sell_qty": pl.Int64,
+        "avg_px": pl.Float64,
+        "ltp": pl.Float64,
+        "realized": pl.Float64,
+        "unrealized": pl.Float64,
     }
 )
 HEAT: Final[Any] = pl.Schema(
@@ -162,27 +163,6 @@ def event_row(order: Order, report: ExecutionReport, seq: int) -> tuple[object, 
         to_rupees(report.last_px_p) if traded else None,
         report.text,
     )
-
-
-def fills_frame(fills: Iterable[Fill]) -> pl.DataFrame:
-    """One row an execution; rupees, units, UTC nanoseconds of the exchange."""
-    rows = [
-        (
-            fill.exec_id,
-            fill.cl_ord_id,
-            fill.order_id,
-            fill.account,
-            fill.broker,
-            fill.symbol,
-            fill.exchange,
-            str(fill.side),
-            fill.last_qty,
-            to_rupees(fill.last_px_p),
-            fill.exec_ns,
-        )
-        for fill in fills
-    ]
-    return pl.DataFrame(rows, schema=FILLS, orient="row")
 
 
 def levels_frame(

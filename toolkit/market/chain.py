@@ -108,17 +108,6 @@ class ExpiryDay:
             pe=self._legs(row, 1, None if every else listed),
         )
 
-    def levels_input(self, row: int) -> tuple[Floats, Ints, Ints, Ints, Ints]:
-        """Strikes, call and put OI, call and put volume of a row, in units.
-
-        A strike whose open interest is unknown on both sides is left out; where one side
-        alone is unknown it adds nothing to that side's totals.
-        """
-        known = ~np.isnan(self.quotes["oi"][row]).all(axis=0)
-        oi = np.nan_to_num(self.quotes["oi"][row][:, known]).astype(np.int64)
-        volume = np.nan_to_num(self.quotes["volume"][row][:, known]).astype(np.int64)
-        return self.strikes[known], oi[0], oi[1], volume[0], volume[1]
-
     def _legs(self, row: int, side: int, listed: Bools | None) -> LegArrays:
         def cut(array: Floats) -> Floats:
             part = array[row, side]

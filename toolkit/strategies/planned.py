@@ -19,7 +19,7 @@ from toolkit.calendar import ist_date, to_ist
 from toolkit.errors import BadData
 from toolkit.market.view import ChainSlice, View
 from toolkit.strategies.protocol import Param, Strategy
-from toolkit.types import Cancel, ExecType, ExecutionReport, Intent, OptionType, OrdStatus, Place, Side
+from toolkit.types import Cancel, ExecType, ExecutionReport, Intent, OptionType, Order, OrdStatus, Place, Side
 
 __all__ = ["COMMON", "Planned", "clock", "located", "mark", "net_delta", "steer"]
 
@@ -196,14 +196,19 @@ def steer(view: View, plan: dict[str, int], reason: str, slack: float, patience_
         Cancels; or buys; or, when no buy is wanted or working, sells.
     """
     intents: list[Intent] = []
-    working = {order.request.symbol: order for order in view.orders()}
+    working: dict[str, list[Order]] = {}
+    for order in view.orders():
+        working.setdefault(order.request.symbol, []).append(order)
     gaps = {s: net - view.position(s) for s, net in sorted(plan.items()) if net != view.position(s)}
-    for symbol, order in sorted(working.items()):
-        late = view.now_ns - order.created_ns > patience_s * 1_000_000_000
-        wanted = symbol not in plan or gaps.get(symbol, 0) * order.request.side.sign >= order.leaves_qty
-        if order.ord_status in _CANCELLABLE and (late or not wanted):
-            intents.append(Cancel(cl_ord_id=order.cl_ord_id))
-    buying = any(gap > 0 for gap in gaps.values()) or any(o.request.side is Side.BUY for o in working.values())
+    for symbol, mine in sorted(working.items()):
+        asked = sum(order.request.side.sign * order.leaves_qty for order in mine)
+        gap = gaps.get(symbol, 0)
+        unwanted = symbol in plan and (asked * gap <= 0 or abs(asked) > abs(gap))
+        for order in mine:
+            late = view.now_ns - order.created_ns > patience_s * 1_000_000_000
+            if order.ord_status in _CANCELLABLE and (late or unwanted):
+                intents.append(Cancel(cl_ord_id=order.cl_ord_id))
+    buying = any(gap > 0 for gap in gaps.values()) or any(o.request.side is Side.BUY for o in view.orders())
     for symbol, gap in gaps.items():
         if symbol in working or (gap < 0 and buying):
             continue
