@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from toolkit.errors import BadData
+from toolkit.oi.jit import kernel
 
 __all__ = ["UNKNOWN", "Floats", "Ints", "as_floats", "as_strikes", "as_units", "modal_step", "modal_step_kernel"]
 
@@ -79,7 +79,7 @@ def modal_step(strikes: Floats) -> float:
     return float(modal_step_kernel(strikes)) if strikes.size > 1 else float("nan")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def modal_step_kernel(k: Floats) -> float:
     """Kernel of :func:`modal_step` for at least two strikes."""
     gaps = np.empty(k.size - 1)

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.oi.arrays import UNKNOWN, Floats, Ints
 from toolkit.oi.columns import LEVELS, SHIFTS
 from toolkit.oi.config import OIConfig
-from toolkit.oi.kernel import PARAMS, PROFILE_SPAN, SCALARS, run_bursts
+from toolkit.oi.kernel import DISTANCES, PARAMS, SCALARS, run_bursts
 
 __all__ = ["Bursts", "ExpiryCore", "Rows", "kernel_params"]
 
@@ -71,7 +71,7 @@ class ExpiryCore:
     close: Ints = field(default_factory=lambda: _blank(2, 0))
     scalars: Ints = field(default_factory=lambda: np.array([-1, 0, -1, -1, -1, 0, 0, 0], dtype=np.int64))
     held: Floats = field(default_factory=lambda: np.tile([np.nan, np.nan, 0.0], (2, 1)))
-    profile: Floats = field(default_factory=lambda: np.full((2, 4, 2 * PROFILE_SPAN + 1), np.nan))
+    profile: Floats = field(default_factory=lambda: np.full((2, 4 * DISTANCES), np.nan))
     ring: Ints = field(default_factory=lambda: np.empty((0, 2, 0), dtype=np.int64))
     ring_ts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from toolkit.errors import BadData, nearest
 from toolkit.oi.arrays import Floats, Ints, as_floats, as_strikes, as_units
+from toolkit.oi.jit import kernel, kernel_fast
 
 __all__ = ["SIGNS", "Gex", "delta_weighted_oi", "gex", "zero_gamma"]
 
@@ -21,6 +21,7 @@ SIGNS: Final = {
     "dealer_long_calls": (1.0, -1.0),
     "dealer_short_both": (-1.0, -1.0),
 }
+BELL_REACH: Final = 6.5  # standard deviations beyond which a gamma no longer moves a sign
 ROOT_2PI: Final = math.sqrt(2.0 * math.pi)
 
 
@@ -94,7 +95,7 @@ def zero_gamma(
         raise BadData(f"zero_gamma needs points of 3 or more and span in (0, 1), was {points} and {span!r}")
     sign = _signs(signs)
     return roots_kernel(
-        k, ce, pe, filled(k, civ), filled(k, piv), float(spot), float(tte), sign[0], sign[1], span, points
+        k, ce, pe, filled(k, civ), filled(k, piv), float(spot), float(tte), sign[0], sign[1], span, points, False
     )
 
 
@@ -135,7 +136,7 @@ def _signs(signs: str | Sequence[float]) -> tuple[float, float]:
     return pair[0], pair[1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def filled(k: Floats, iv: Floats) -> Floats:
     """Volatilities with the gaps interpolated over log strike, flat beyond the ends; all NaN when none is known."""
     n = k.size
@@ -160,7 +161,7 @@ def filled(k: Floats, iv: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gex_kernel(
     k: Floats,
     ce: Ints,
@@ -194,7 +195,7 @@ def gex_kernel(
     return net
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def delta_kernel(
     k: Floats, ce: Ints, pe: Ints, civ: Floats, piv: Floats, forward: float, tte: float
 ) -> tuple[float, float]:
@@ -215,7 +216,7 @@ def delta_kernel(
     return calls, puts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def roots_kernel(
     k: Floats,
     ce: Ints,
@@ -228,47 +229,75 @@ def roots_kernel(
     put_sign: float,
     span: float,
     points: int,
+    nearest_only: bool,
 ) -> Floats:
-    """Kernel of :func:`zero_gamma`: a coarse exponential finds the sign changes, the exact one the roots."""
-    if not (tte > 0.0 and spot > 0.0):
-        return np.empty(0)
+    """Kernel of :func:`zero_gamma`: a coarse exponential finds the sign changes, the exact one the roots.
+
+    Net exposure over log spot is a sum of bells: weight sign * OI / sd, centre ln K - sd^2 / 2, width sd.
+    """
     n = k.size
-    by = np.empty(n)
-    if math.isnan(gex_kernel(k, ce, pe, civ, piv, spot, tte, call_sign, put_sign, by)):
-        return np.empty(0)
-    root_t = math.sqrt(tte)
-    low = math.log(spot * (1.0 - span))
-    step = (math.log(spot * (1.0 + span)) - low) / (points - 1)
-    sums = np.zeros(points)
+    weight = np.empty(2 * n)
+    centre = np.empty(2 * n)
+    width = np.empty(2 * n)
+    bells = 0
+    root_t = math.sqrt(tte) if tte > 0.0 else math.nan
     for i in range(n):
+        at = math.log(k[i])
         for s in range(2):
             units = ce[i] if s == 0 else pe[i]
             if units <= 0:
                 continue
             sd = (civ[i] if s == 0 else piv[i]) * root_t
-            weight = (call_sign if s == 0 else put_sign) * units / sd
-            add_bells(sums, weight, (low - math.log(k[i])) / sd + 0.5 * sd, step / sd)
-    out = np.empty(points)
-    found = 0
+            weight[bells] = (call_sign if s == 0 else put_sign) * units / sd
+            centre[bells] = at - 0.5 * sd * sd
+            width[bells] = sd
+            if not sd > 0.0:
+                return np.empty(0)
+            bells += 1
+    if bells == 0 or not spot > 0.0:
+        return np.empty(0)
+    weight, centre, width = weight[:bells], centre[:bells], width[:bells]
+    here = math.log(spot)
+    low = math.log(spot * (1.0 - span))
+    step = (math.log(spot * (1.0 + span)) - low) / (points - 1)
+    sums = np.zeros(points)
+    for i in range(bells):
+        add_bells(sums, weight[i], (low - centre[i]) / width[i], step / width[i])
     # beyond the reach of every strike's gamma the sums are rounding, not exposure
-    floor = 1e-9 * np.max(np.abs(sums)) if points else 0.0
+    floor = 1e-9 * np.max(np.abs(sums))
+    cells = np.empty(points, dtype=np.int64)
+    found = 0
     for j in range(points - 1):
         if max(abs(sums[j]), abs(sums[j + 1])) <= floor or (sums[j] > 0.0) == (sums[j + 1] > 0.0):
             continue
-        a = low + j * step
-        x = bracketed(k, ce, pe, civ, piv, a, a + step, tte, call_sign, put_sign)
+        cells[found] = j
+        found += 1
+    if nearest_only and found > 1:
+        best = 0
+        for j in range(1, found):
+            if abs(low + (cells[j] + 0.5) * step - here) < abs(low + (cells[best] + 0.5) * step - here):
+                best = j
+        cells[0] = cells[best]
+        found = 1
+    out = np.empty(found)
+    kept = 0
+    for j in range(found):
+        a = low + cells[j] * step
+        x = bracketed(weight, centre, width, a, a + step)
         if not math.isnan(x):
-            out[found] = math.exp(x)
-            found += 1
-    return out[:found].copy()
+            out[kept] = math.exp(x)
+            kept += 1
+    return out[:kept]
 
 
-@njit(cache=True, nogil=True)
+@kernel_fast
 def add_bells(sums: Floats, weight: float, d: float, step: float) -> None:
     """Add ``weight * exp(-(d + j step)^2 / 2)`` to every point j, to about 5e-6 relative; branch-free to vectorise."""
-    for j in range(sums.size):
+    first = max(math.ceil((-BELL_REACH - d) / step), 0)
+    last = min(math.floor((BELL_REACH - d) / step) + 1, sums.size)
+    for j in range(first, last):
         x = d + j * step
-        y = min(0.5 * x * x, 80.0) * (1.0 / 256.0)
+        y = x * x * (0.5 / 256.0)
         e = 1.0 - y * (1.0 - y * (0.5 - y * (1.0 / 6.0 - y * (1.0 / 24.0 - y * (1.0 / 120.0)))))
         e = e * e
         e = e * e
@@ -277,69 +306,41 @@ def add_bells(sums: Floats, weight: float, d: float, step: float) -> None:
         e = e * e
         e = e * e
         e = e * e
-        sums[j] += weight * e * e
+        sums[j] += weight * (e * e)
 
 
-@njit(cache=True, nogil=True)
-def net_at(
-    k: Floats,
-    ce: Ints,
-    pe: Ints,
-    civ: Floats,
-    piv: Floats,
-    x: float,
-    tte: float,
-    call_sign: float,
-    put_sign: float,
-) -> float:
+@kernel
+def net_at(weight: Floats, centre: Floats, width: Floats, x: float) -> float:
     """Net exposure at log spot ``x``, up to the positive factor that roots do not feel."""
-    root = math.sqrt(tte)
     net = 0.0
-    for i in range(k.size):
-        m = x - math.log(k[i])
-        if ce[i] > 0:
-            sd = civ[i] * root
-            d1 = m / sd + 0.5 * sd
-            net += call_sign * ce[i] * math.exp(-0.5 * d1 * d1) / sd
-        if pe[i] > 0:
-            sd = piv[i] * root
-            d1 = m / sd + 0.5 * sd
-            net += put_sign * pe[i] * math.exp(-0.5 * d1 * d1) / sd
+    for i in range(weight.size):
+        d = (x - centre[i]) / width[i]
+        net += weight[i] * math.exp(-0.5 * d * d)
     return net
 
 
-@njit(cache=True, nogil=True)
-def bracketed(
-    k: Floats,
-    ce: Ints,
-    pe: Ints,
-    civ: Floats,
-    piv: Floats,
-    a: float,
-    b: float,
-    tte: float,
-    call_sign: float,
-    put_sign: float,
-) -> float:
-    """Root of the net exposure in log spot [a, b] by false position with halving (Illinois) inside bisection."""
-    fa = net_at(k, ce, pe, civ, piv, a, tte, call_sign, put_sign)
-    fb = net_at(k, ce, pe, civ, piv, b, tte, call_sign, put_sign)
-    if fa == 0.0:
-        return a
-    if fb == 0.0:
-        return b
-    if fa * fb > 0.0:
+@kernel
+def bracketed(weight: Floats, centre: Floats, width: Floats, a: float, b: float) -> float:
+    """Root of the net exposure in log spot [a, b] by false position with halving (Illinois), to 1e-12."""
+    fa = net_at(weight, centre, width, a)
+    fb = net_at(weight, centre, width, b)
+    if fa == 0.0 or fb == 0.0:
+        return a if fa == 0.0 else b
+    if (fa > 0.0) == (fb > 0.0):
         return math.nan
     side = 0
     x = a
     for _ in range(100):
+        was = x
         x = (fa * b - fb * a) / (fa - fb)
         if not a < x < b:
             x = 0.5 * (a + b)
-        fx = net_at(k, ce, pe, civ, piv, x, tte, call_sign, put_sign)
-        if fx == 0.0 or b - a < 1e-13:
+        if abs(x - was) < 1e-12:
             break
-        if fx * fa > 0.0:
+        fx = net_at(weight, centre, width, x)
+        if fx == 0.0:
+            break
+        if (fx > 0.0) == (fa > 0.0):
             a, fa = x, fx
             if side == 1:
                 fb *= 0.5
@@ -349,6 +350,4 @@ def bracketed(
             if side == -1:
                 fa *= 0.5
             side = -1
-        if abs(fx) < 1e-12 * (abs(fa) + abs(fb)):
-            break
     return x

@@ -10,10 +10,10 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from toolkit.oi.arrays import Floats, Ints
 from toolkit.oi.columns import LEVELS, SHIFTS
+from toolkit.oi.jit import kernel
 from toolkit.oi.levels import max_pain_kernel, moments_kernel
 from toolkit.oi.transport import default_reach, transport_kernel, wasserstein_kernel
 from toolkit.oi.walls import hold_wall, prominence_kernel, walls_kernel
@@ -74,10 +74,11 @@ L_FRESH: Final = _L["fresh"]
 S_W1: Final = _S["w1"]
 S_STEP: Final = _S["step_w1"]
 PROFILE_SPAN: Final = 10  # distance buckets of 1 % of the forward on either side
+DISTANCES: Final = 2 * PROFILE_SPAN + 1
 PROFILE_KEEP: Final = 0.98  # weight of the past in the trailing profile, a burst
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run_bursts(
     k: Floats,
     ts: Ints,
@@ -105,7 +106,7 @@ def run_bursts(
     """Run T bursts over n strikes.
 
     Shapes: ``k`` (n,) points; ``ts spot forward`` (T,); ``oi volume effective`` (T, 2, n) with -1 unknown; state
-    ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 4, 21), ``ring`` (R, 2, n); results
+    ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 84), ``ring`` (R, 2, n); results
     ``levels`` (T, len(LEVELS)), ``shifts`` (T, 2, len(SHIFTS)), ``base_ts`` (T,), ``was_known`` (T, 4): contracts
     carried forward, excluded as too old, new and accounted for, new and unknown before.
     """
@@ -166,7 +167,7 @@ def run_bursts(
         scalars[7] = eod
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def open_day(p: Floats, scalars: Ints, day: int, last: Ints, base: Ints, close: Ints) -> None:
     """Start a session date: yesterday's last known OI becomes the previous close, and the base for now."""
     if scalars[0] >= 0 and scalars[3] >= 0:
@@ -179,7 +180,7 @@ def open_day(p: Floats, scalars: Ints, day: int, last: Ints, base: Ints, close: 
         scalars[2] = scalars[4]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def admit(
     ts: int,
     oi: Ints,
@@ -225,7 +226,7 @@ def admit(
             seen[s, i] = ts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pick_rolling(ts: int, p: Floats, ring: Ints, ring_ts: Ints, scalars: Ints, base: Ints) -> None:
     """Set the base to the newest burst at least ``rolling_ns`` old with ``rolling_bursts`` bursts since."""
     size = ring_ts.size
@@ -243,7 +244,7 @@ def pick_rolling(ts: int, p: Floats, ring: Ints, ring_ts: Ints, scalars: Ints, b
         base[:] = ring[best]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def settle(
     ts: int,
     tod: int,
@@ -273,7 +274,7 @@ def settle(
     scalars[5] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def level_row(
     k: Floats,
     now: Ints,
@@ -320,6 +321,9 @@ def level_row(
     row[L_PAIN], row[L_PAIN + 1], row[L_PAIN + 2] = max_pain_kernel(k, now[0], now[1], forward)
     six = np.empty(7)
     half = p[12] * forward if not math.isnan(forward) else -1.0
+    classes = np.empty(n, dtype=np.int64)
+    if forward > 0:
+        classify(k, forward, classes)
     for s in range(2):
         moments_kernel(k, now[s], forward, -1.0, six)
         row[L_CENTROID + s] = six[0]
@@ -332,10 +336,10 @@ def level_row(
         if half >= 0.0:
             moments_kernel(k, now[s], forward, half, six)
             row[L_WINDOW + s] = six[0]
-        wall_columns(k, now[s], forward, p, held[s], profile[s], s, row)
+        wall_columns(k, now[s], forward, p, held[s], classes, profile[s], s, row)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def change_ratios(row: Floats, calls: int) -> None:
     """PCR of changes: null when the signs differ or the calls barely changed; the bounded form beside it."""
     dc = row[L_CHANGE]
@@ -346,9 +350,17 @@ def change_ratios(row: Floats, calls: int) -> None:
         row[L_BOUNDED] = (dp - dc) / (abs(dp) + abs(dc))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def wall_columns(
-    k: Floats, oi: Ints, forward: float, p: Floats, held: Floats, profile: Floats, side: int, row: Floats
+    k: Floats,
+    oi: Ints,
+    forward: float,
+    p: Floats,
+    held: Floats,
+    classes: Ints,
+    profile: Floats,
+    side: int,
+    row: Floats,
 ) -> None:
     """Primary wall with hysteresis, its OI and prominence, raw and after the trailing strike profile."""
     n = k.size
@@ -368,72 +380,69 @@ def wall_columns(
         return
     row[L_WALL_OI + side] = oi[where]
     row[L_PROMINENCE + side] = prominence[where]
-    if not math.isnan(forward) and forward > 0:
-        row[L_ADJUSTED + side] = adjusted_prominence(k, oi, forward, profile, where)
-        learn_profile(k, oi, forward, profile)
+    if forward > 0:
+        row[L_ADJUSTED + side] = adjusted_prominence(oi, classes, profile, where)
+        learn_profile(oi, classes, profile)
 
 
-@njit(cache=True, nogil=True)
-def residue(strike: float) -> int:
-    """Roundness of a strike: multiple of 1000, of 500, of 100, other."""
-    if strike % 1000.0 == 0.0:
-        return 0
-    if strike % 500.0 == 0.0:
-        return 1
-    if strike % 100.0 == 0.0:
-        return 2
-    return 3
+@kernel
+def classify(k: Floats, forward: float, classes: Ints) -> None:
+    """Class of each strike: roundness (multiple of 1000, 500, 100, other) times distance in whole percent."""
+    per = 100.0 / forward
+    for i in range(k.size):
+        whole = int(k[i])
+        if whole != k[i] or whole % 100 != 0:
+            roundness = 3
+        elif whole % 500 != 0:
+            roundness = 2
+        else:
+            roundness = 1 if whole % 1000 != 0 else 0
+        percent = math.floor((k[i] - forward) * per + 0.5)
+        distance = int(min(max(percent, -PROFILE_SPAN), PROFILE_SPAN)) + PROFILE_SPAN
+        classes[i] = roundness * DISTANCES + distance
 
 
-@njit(cache=True, nogil=True)
-def distance_bucket(strike: float, forward: float) -> int:
-    """Distance from the forward in whole percent, clipped to the profile's span, from 0."""
-    percent = math.floor((strike / forward - 1.0) * 100.0 + 0.5)
-    return int(min(max(percent, -PROFILE_SPAN), PROFILE_SPAN)) + PROFILE_SPAN
-
-
-@njit(cache=True, nogil=True)
-def adjusted_prominence(k: Floats, oi: Ints, forward: float, profile: Floats, where: int) -> float:
+@kernel
+def adjusted_prominence(oi: Ints, classes: Ints, profile: Floats, where: int) -> float:
     """Prominence of ``where`` after dividing by what its roundness and distance usually hold; NaN before history."""
-    n = k.size
-    scaled = np.zeros(n, dtype=np.int64)
-    usual = profile[residue(k[where]), distance_bucket(k[where], forward)]
-    if math.isnan(usual) or usual <= 0.0:
+    n = oi.size
+    usual = profile[classes[where]]
+    if not usual > 0.0:
         return math.nan
+    scale = np.zeros(profile.size)
+    for c in range(profile.size):
+        if profile[c] > 0.0:
+            scale[c] = usual / profile[c]
+    scaled = np.zeros(n, dtype=np.int64)
     for i in range(n):
-        w = profile[residue(k[i]), distance_bucket(k[i], forward)]
-        if oi[i] > 0 and not math.isnan(w) and w > 0.0:
-            scaled[i] = int(oi[i] * (usual / w))
+        if oi[i] > 0:
+            scaled[i] = int(oi[i] * scale[classes[i]])
     out = np.empty(n)
     prominence_kernel(scaled, out)
     return out[where]
 
 
-@njit(cache=True, nogil=True)
-def learn_profile(k: Floats, oi: Ints, forward: float, profile: Floats) -> None:
+@kernel
+def learn_profile(oi: Ints, classes: Ints, profile: Floats) -> None:
     """Blend this burst's mean share a strike into the trailing profile of (roundness, distance)."""
     total = 0
-    for i in range(k.size):
-        total += max(oi[i], 0)
+    sums = np.zeros(profile.size)
+    counts = np.zeros(profile.size)
+    for i in range(oi.size):
+        if oi[i] >= 0:
+            total += oi[i]
+            sums[classes[i]] += oi[i]
+            counts[classes[i]] += 1.0
     if total == 0:
         return
-    sums = np.zeros(profile.shape)
-    counts = np.zeros(profile.shape)
-    for i in range(k.size):
-        if oi[i] >= 0:
-            r = residue(k[i])
-            d = distance_bucket(k[i], forward)
-            sums[r, d] += oi[i] / total
-            counts[r, d] += 1.0
-    for r in range(profile.shape[0]):
-        for d in range(profile.shape[1]):
-            if counts[r, d] > 0.0:
-                share = sums[r, d] / counts[r, d]
-                had = profile[r, d]
-                profile[r, d] = share if math.isnan(had) else PROFILE_KEEP * had + (1.0 - PROFILE_KEEP) * share
+    for c in range(profile.size):
+        if counts[c] > 0.0:
+            share = sums[c] / (counts[c] * total)
+            had = profile[c]
+            profile[c] = share if math.isnan(had) else PROFILE_KEEP * had + (1.0 - PROFILE_KEEP) * share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shift_row(
     k: Floats,
     before: Ints,

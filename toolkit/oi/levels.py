@@ -9,9 +9,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from toolkit.oi.arrays import Floats, Ints, as_strikes, as_units
+from toolkit.oi.jit import kernel
 
 __all__ = ["MaxPain", "Moments", "max_pain", "oi_moments", "pain_curve", "pcr"]
 
@@ -142,7 +142,7 @@ def _pair(ce_oi: Any, pe_oi: Any) -> tuple[Ints, Ints]:
     return as_units(ce.ravel(), ce.size, "ce_oi"), as_units(pe.ravel(), pe.size, "pe_oi")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def max_pain_kernel(k: Floats, ce: Ints, pe: Ints, forward: float) -> tuple[float, float, float]:
     """Kernel of :func:`max_pain`; a negative figure is unknown and counts for nothing."""
     n = k.size
@@ -175,7 +175,7 @@ def max_pain_kernel(k: Floats, ce: Ints, pe: Ints, forward: float) -> tuple[floa
     return k[lo], k[hi], k[at]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pain_kernel(k: Floats, ce: Ints, pe: Ints) -> Floats:
     """Kernel of :func:`pain_curve`."""
     n = k.size
@@ -195,7 +195,7 @@ def pain_kernel(k: Floats, ce: Ints, pe: Ints) -> Floats:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def moments_kernel(k: Floats, oi: Ints, forward: float, half: float, out: Floats) -> int:
     """Fill centroid, spread, q10, q50, q90, hhi, top3; return the total. ``half`` < 0 means no window."""
     n = k.size

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
 
 from toolkit.oi.arrays import Floats, Ints
 from toolkit.oi.columns import LEVELS
 from toolkit.oi.config import OIConfig
 from toolkit.oi.gamma import SIGNS, delta_kernel, filled, gex_kernel, roots_kernel
+from toolkit.oi.jit import kernel
 from toolkit.oi.premium import skew_kernel, straddle_kernel
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def fill_prices(
     return float(held[0])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def price_rows(
     k: Floats,
     effective: Ints,
@@ -109,7 +109,11 @@ def price_rows(
         row[L_GEX] = gex_kernel(ks, oi[0, :m], oi[1, :m], civ, piv, level, tte[t], call_sign, put_sign, by)
         row[L_DELTA], row[L_DELTA + 1] = delta_kernel(ks, oi[0, :m], oi[1, :m], civ, piv, forward, tte[t])
         if zero:
-            roots = roots_kernel(ks, oi[0, :m], oi[1, :m], civ, piv, level, tte[t], call_sign, put_sign, SPAN, POINTS)
-            for r in roots:
-                if math.isnan(row[L_ZERO]) or abs(r - level) < abs(row[L_ZERO] - level):
-                    row[L_ZERO] = r
+            # a grid step of a quarter of the narrowest bell resolves what the full grid does
+            finest = 0.25 * min(civ.min(), piv.min()) * math.sqrt(tte[t])
+            points = int(min(max(2.0 * SPAN / finest, 33.0), POINTS - 1.0)) + 1
+            roots = roots_kernel(
+                ks, oi[0, :m], oi[1, :m], civ, piv, level, tte[t], call_sign, put_sign, SPAN, points, True
+            )
+            if roots.size:
+                row[L_ZERO] = roots[0]

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from toolkit.oi.arrays import Floats, Ints, as_floats, as_strikes
+from toolkit.oi.jit import kernel
 
 __all__ = ["Skew", "Straddle", "buildup", "skew", "straddle"]
 
@@ -120,7 +120,7 @@ def buildup(
     return np.asarray(names[np.where(~known, 5, np.where(flat, 4, quadrant))])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def straddle_kernel(k: Floats, ce: Floats, pe: Floats, forward: float) -> tuple[float, float]:
     """Return (interpolated price, strike nearest the forward)."""
     n = k.size
@@ -141,7 +141,7 @@ def straddle_kernel(k: Floats, ce: Floats, pe: Floats, forward: float) -> tuple[
     return (1.0 - w) * (ce[left] + pe[left]) + w * (ce[right] + pe[right]), nearest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def skew_kernel(k: Floats, civ: Floats, piv: Floats, forward: float, tte: float) -> tuple[float, float, float]:
     """Return (risk reversal, at-the-money volatility, slope in log-moneyness)."""
     if not (tte > 0.0 and forward > 0.0) or k.size == 0:
@@ -164,7 +164,7 @@ def skew_kernel(k: Floats, civ: Floats, piv: Floats, forward: float, tte: float)
     return put - call, (1.0 - w) * low + w * high, (high - low) / math.log(k[right] / k[left])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def at_delta(k: Floats, iv: Floats, forward: float, tte: float, delta: float) -> float:
     """Volatility where the option's delta is ``delta``, linear between the two out-of-the-money quotes around it."""
     n = k.size
@@ -190,7 +190,7 @@ def at_delta(k: Floats, iv: Floats, forward: float, tte: float, delta: float) ->
     return math.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def parity_forward(
     k: Floats, ce: Floats, pe: Floats, ce_volume: Ints, pe_volume: Ints, spot: float, df: float
 ) -> float:

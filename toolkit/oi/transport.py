@@ -14,10 +14,10 @@ import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from toolkit.errors import BadData
 from toolkit.oi.arrays import Floats, Ints, as_strikes, as_units, modal_step_kernel
+from toolkit.oi.jit import kernel
 
 __all__ = ["Shift", "Transport", "transport_shift", "wasserstein_shift"]
 
@@ -107,13 +107,13 @@ def transport_shift(strikes: Any, before: Any, after: Any, reach: float | None =
     return Transport(cost, created, destroyed, flow, right, left)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def default_reach(k: Floats, steps: float) -> float:
     """So many modal strike steps in points; 1 for a single strike, where it matters to nothing but the cost."""
     return steps * modal_step_kernel(k) if k.size > 1 else 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def wasserstein_kernel(k: Floats, a: Ints, b: Ints) -> tuple[float, float]:
     """Return (w1, signed); NaN when either total is zero."""
     n = k.size
@@ -125,6 +125,8 @@ def wasserstein_kernel(k: Floats, a: Ints, b: Ints) -> tuple[float, float]:
             total_b += b[i]
     if total_a == 0 or total_b == 0:
         return math.nan, math.nan
+    share_a = 1.0 / total_a
+    share_b = 1.0 / total_b
     w1 = 0.0
     signed = 0.0
     cum_a = 0
@@ -133,13 +135,13 @@ def wasserstein_kernel(k: Floats, a: Ints, b: Ints) -> tuple[float, float]:
         if a[i] >= 0 and b[i] >= 0:
             cum_a += a[i]
             cum_b += b[i]
-        gap = (cum_a / total_a - cum_b / total_b) * (k[i + 1] - k[i])
+        gap = (cum_a * share_a - cum_b * share_b) * (k[i + 1] - k[i])
         w1 += abs(gap)
         signed += gap
     return w1, signed
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def transport_kernel(
     k: Floats, a: Ints, b: Ints, reach: float, created: Ints, destroyed: Ints, flow: Ints
 ) -> tuple[float, float, float]:
@@ -207,7 +209,7 @@ def transport_kernel(
     return right + left + price, right, left
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clip_sorted(k: Floats, cum: Ints, clip: float, lo: Ints, hi: Ints) -> None:
     """Forward pass with the live breakpoints in a sorted array: O(n) while few are alive (short reach)."""
     n = k.size
@@ -261,7 +263,7 @@ def clip_sorted(k: Floats, cum: Ints, clip: float, lo: Ints, hi: Ints) -> None:
         hi[i] = pos[end - 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clip_heaps(k: Floats, cum: Ints, clip: float, lo: Ints, hi: Ints) -> None:
     """Forward pass with two heaps over the same breakpoints (weight 0 is dead): O(n log n) at any reach."""
     n = k.size
@@ -304,7 +306,7 @@ def clip_heaps(k: Floats, cum: Ints, clip: float, lo: Ints, hi: Ints) -> None:
             smalls = heap_pop(small, smalls, pos, 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def heap_push(heap: Ints, size: int, pos: Ints, node: int, sign: int) -> int:
     """Push ``node`` on a binary heap of nodes ordered by ``sign * pos``; return the new size."""
     at = size
@@ -319,7 +321,7 @@ def heap_push(heap: Ints, size: int, pos: Ints, node: int, sign: int) -> int:
     return size + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def heap_pop(heap: Ints, size: int, pos: Ints, sign: int) -> int:
     """Drop the first node; return the new size."""
     last = heap[size - 1]

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from toolkit.oi.arrays import Floats, Ints, as_strikes, as_units
 from toolkit.oi.config import OIConfig
+from toolkit.oi.jit import kernel
 
 __all__ = ["Walls", "walls"]
 
@@ -71,7 +71,7 @@ def walls(strikes: Any, oi: Any, forward: float, config: OIConfig | None = None)
     return Walls(k[at], units[at], prominence[at], share[at], float(k[first]) if first >= 0 else math.nan)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def prominence_kernel(oi: Ints, out: Floats) -> None:
     """Topographic prominence of every element (the edge minimum is the base where nothing higher stands): O(n)."""
     n = oi.size
@@ -98,7 +98,7 @@ def prominence_kernel(oi: Ints, out: Floats) -> None:
                 out[i] = v - base[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def walls_kernel(
     k: Floats,
     oi: Ints,
@@ -167,7 +167,7 @@ def walls_kernel(
     return primary
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def hold_wall(k: Floats, oi: Ints, raw: int, lead: float, bursts: int, held: Floats) -> float:
     """Apply hysteresis to the primary wall; ``held`` is (incumbent, challenger, times running), updated in place.
 
