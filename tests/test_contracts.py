@@ -227,6 +227,28 @@ def test_the_legal_maximum_is_whole_lots_under_the_freeze_quantity(underlying, o
     assert RULES.max_order_qty(underlying, expiry, day(on)) == most
 
 
+def slab(level: float) -> int:
+    """The exchange's public rule: quantity freeze by index level, worked out anew each month."""
+    steps = [
+        (5_750, 8_500),
+        (8_625, 5_500),
+        (11_500, 4_200),
+        (17_250, 2_800),
+        (27_500, 1_800),
+        (40_000, 1_200),
+        (55_000, 900),
+    ]
+    return next((qty for top, qty in steps if level <= top), 600)
+
+
+def test_freeze_quantities_follow_the_index_level_at_the_turn_of_each_month(shared):
+    rows = pl.concat([udiff(shared, name).filter(pl.col("FinInstrmTp") == "IDF") for name in UDIFF])
+    rows = rows.filter(pl.col("TradDt") == pl.col("TradDt").min().over(pl.col("TradDt").dt.strftime("%Y%m")))
+    found = rows.select("TradDt", "TckrSymb", "UndrlygPric").unique().sort("TradDt", "TckrSymb").rows()
+    assert len(found) == 16
+    assert [row for row in found if RULES.freeze_qty(row[1], row[0]) != slab(row[2])] == []
+
+
 @given(st.integers(1, 5000), st.integers(1, 50_000))
 def test_a_legal_maximum_is_the_largest_multiple(lot, freeze):
     ask = ("NIFTY", day("2026-08-04"), day("2026-08-03"), lot, freeze)

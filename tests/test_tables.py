@@ -141,6 +141,8 @@ def test_an_unknown_exchange_is_refused_with_the_nearest():
         ("lots.csv", 3, "lot", "5O", "lots.csv line 3: lot must be a whole number above zero, was '5O'"),
         ("lots.csv", 3, "lot", "²", "lots.csv line 3: lot must be a whole number above zero, was '²'"),
         ("lots.csv", 4, "from", "26-Apr-2024", "lots.csv line 4: from must be a date YYYY-MM-DD, was '26-Apr-2024'"),
+        ("lots.csv", 4, "from", "20240426", "lots.csv line 4: from must be a date YYYY-MM-DD, was '20240426'"),
+        ("lots.csv", 4, "from", "2024-W17-5", "lots.csv line 4: from must be a date YYYY-MM-DD, was '2024-W17-5'"),
         ("lots.csv", 4, "expiry_from", "soon", "lots.csv line 4: expiry_from must be a date YYYY-MM-DD, was 'soon'"),
         ("lots.csv", 4, "source", "", "lots.csv line 4: source must be a text, was ''"),
         ("lots.csv", 4, "verified_until", "2024-04-25", "lots.csv line 4: verified_until must be no earlier than 'from'"),

@@ -66,9 +66,12 @@ class Row:
     def date(self, column: str) -> dt.date:
         """An ISO date."""
         try:
-            return dt.date.fromisoformat(self._cells[column])
+            day = dt.date.fromisoformat(self._cells[column])
         except ValueError:
             raise self.bad(column, "a date YYYY-MM-DD") from None
+        if day.isoformat() != self._cells[column]:
+            raise self.bad(column, "a date YYYY-MM-DD")
+        return day
 
     def maybe_date(self, column: str) -> dt.date | None:
         """An ISO date, or None for an empty cell."""
