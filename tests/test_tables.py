@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import shutil
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,76 @@ def test_an_exchange_without_holidays_is_refused(copied):
     assert tables.calendar("NSE").exchange == "NSE"
     with pytest.raises(BadData, match="no holidays or settlement time of BSE"):
         tables.calendar("BSE")
+
+
+GROUPED = {
+    "freeze.csv": ["underlying"],
+    "ticks.csv": ["underlying", "kind", "level_from"],
+    "expiry_rules.csv": ["underlying", "cycle"],
+    "sessions.csv": ["exchange", "phase"],
+    "settlement.csv": ["exchange"],
+    "charges.csv": ["item", "exchange", "kind", "underlying", "side", "plan"],
+    "underlyings.csv": ["underlying"],
+}
+
+
+def groups(name: str) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows_of(name):
+        found.setdefault(tuple(row[column] for column in GROUPED[name]), []).append(row)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(GROUPED))
+def test_a_row_is_verified_until_the_next_one_starts(name):
+    for key, rows in groups(name).items():
+        for row, after in pairwise(rows):
+            assert row["from"] < after["from"], key
+            gap = dt.date.fromisoformat(after["from"]) - dt.date.fromisoformat(row["verified_until"])
+            assert dt.timedelta(days=0) < gap <= dt.timedelta(days=3), (key, row["verified_until"], after["from"])
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(GROUPED) if name != "ticks.csv"])
+def test_the_open_ended_row_of_every_group_was_verified_in_2026(name):
+    for key, rows in groups(name).items():
+        assert rows[-1]["verified_until"] in ("2026-08-31", "2026-12-31"), key
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_the_files_are_plain_text_that_diffs_well(name):
+    raw = (SHIPPED / name).read_bytes()
+    assert raw.isascii()
+    assert raw.endswith(b"\n")
+    assert b"\r" not in raw
+    assert not any(line.endswith(b" ") for line in raw.split(b"\n"))
+
+
+def test_both_exchanges_share_holidays_and_special_sessions():
+    nse, bse = tables.calendar("NSE"), tables.calendar("BSE")
+    assert nse.holidays == bse.holidays
+    assert nse.specials == bse.specials
+
+
+def test_special_sessions_fall_outside_the_weekly_pattern():
+    calendar = tables.calendar("NSE")
+    for day, sittings in calendar.specials.items():
+        assert day.weekday() > 4 or day in calendar.holidays, day
+        assert len(sittings) == (2 if sittings[0].kind == "test" else 1), day
+
+
+def test_every_lot_of_an_index_is_followed_by_another_for_the_same_contract():
+    for underlying, rows in tables.contracts().lots.items():
+        assert rows[0].expiry_from is None, underlying
+        assert rows[-1].expiry_to is None, underlying
+        starts = [row.start for row in rows]
+        assert starts == sorted(starts), underlying
+
+
+def test_every_rate_is_a_share_or_a_fee_of_sane_size():
+    for rate in tables.charges().rates:
+        if rate.item == "brokerage":
+            assert rate.amount in (0, 2000)
+        elif rate.item == "gst":
+            assert rate.amount == 180_000_000
+        else:
+            assert 0 <= rate.amount <= 2_000_000, rate
