@@ -134,7 +134,7 @@ class _Memory:
     def __init__(self, tables: Mapping[str, pl.DataFrame], manifest: dict[str, Any], chain_kind: str) -> None:
         self.manifest = manifest
         self._kind = chain_kind
-        self._instruments = tables.get("instruments", INSTRUMENTS.to_frame())
+        self._instruments: pl.DataFrame = tables.get("instruments", INSTRUMENTS.to_frame())
         self._tables: dict[str, dict[tuple[dt.date, str], pl.DataFrame]] = {}
         for table, frame in tables.items():
             if table != "instruments":

@@ -265,7 +265,8 @@ class StoreWriter:
                 if fresh is not None:
                     os.replace(self._stage / fresh, self._stage / "instruments.parquet")
                 os.replace(self._stage, self.path)
-                _sync(self.path.parent)
+                with _one_line(self.path, committed=True):
+                    _sync(self.path.parent)
 
     def _move(self, manifest: dict[str, Any], fresh: str | None) -> None:
         old = {part["path"] for parts in self._old["parts"].values() for part in parts}
@@ -286,11 +287,12 @@ class StoreWriter:
             for target in moved:
                 target.unlink(missing_ok=True)
             raise
-        _sync(self.path)
-        if fresh is not None:
-            os.replace(self.path / fresh, self.path / "instruments.parquet")
+        with _one_line(self.path, committed=True):
             _sync(self.path)
-        _sweep(self.path, {*new, MANIFEST, "instruments.parquet"})
+            if fresh is not None:
+                os.replace(self.path / fresh, self.path / "instruments.parquet")
+                _sync(self.path)
+            _sweep(self.path, {*new, MANIFEST, "instruments.parquet"})
 
     def _manifest(self, meta: dict[str, Any]) -> dict[str, Any]:
         parts: dict[str, list[dict[str, Any]]] = {}
@@ -378,21 +380,23 @@ def _sweep(path: Path, named: set[str]) -> None:
         for file in (path / table).rglob("part-*.parquet"):
             if file.relative_to(path).as_posix() not in named:
                 file.unlink(missing_ok=True)
-        for folder, inner, files in os.walk(path / table, topdown=False):
-            if not inner and not files:
-                with suppress(OSError):
-                    os.rmdir(folder)
+        for folder, _, _ in os.walk(path / table, topdown=False):
+            with suppress(OSError):
+                os.rmdir(folder)
     for file in path.glob("instruments-*.parquet"):
         file.unlink(missing_ok=True)
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _one_line(path: Path, *, committed: bool = False) -> Iterator[None]:
     """Turn a failing disk into one line that says what became of the store."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        text = "disk full" if full else f"{error.strerror or error}"
+        if committed:
+            raise BadData(f"{path} holds the new files, but the disk failed after: {text}; check it") from None
+        if full:
             raise BadData(f"disk full while writing {path}: the store is as it was; free space, import again") from None
-        text = error.strerror or str(error)
         raise BadData(f"cannot write {path}: {text}; the store is as it was; check the path and its rights") from None
