@@ -128,12 +128,13 @@ def load_pages() -> ModuleType:
 
 
 def _pages(session: str, underlying: str | None, strategy: str) -> Any:
-    import toolkit as tk
-
-    result = tk.replay(tk.open_session(session), strategy, underlying=underlying)
+    from toolkit.batch.replay import replay
     from toolkit.report.film import Film
+    from toolkit.store.session import open_session
 
-    film = Film(result, result.days)
+    source = open_session(session)
+    result = replay(source, strategy, underlying=underlying or source.underlyings()[0])
+    film = Film(result, result.chains)
     film.warm()
     return load_pages().pages(film)
 

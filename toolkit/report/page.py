@@ -265,7 +265,7 @@ def _documents(charts: Sequence[Model]) -> tuple[str, str]:
         document.clear()
     text = json.dumps({"d": content}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     items = json.dumps([{"docid": "d", "roots": roots, "root_ids": list(roots)}], separators=(",", ":"))
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--"), items
+    return text.replace("<", "\\u003c"), items
 
 
 _ID = re.compile(r"p\d+\Z")
