@@ -99,6 +99,7 @@ class SimExchange:
         self._outbox: list[tuple[int, int, ExecutionReport]] = []
         self._session: tuple[int, int] | None = None
         self._now_ns = 0
+        self._heard_ns = 0
         self._seq = 0
         self._orders = 0
         self._execs = 0
@@ -192,6 +193,11 @@ class SimExchange:
 
     def _delay(self) -> int:
         return self._latency_ns + (self._random.randint(0, self._jitter_ns) if self._jitter_ns else 0)
+
+    def _back(self, at_ns: int) -> int:
+        """When a report reaches the sender: reports share one stream and never overtake each other."""
+        self._heard_ns = max(self._heard_ns, at_ns + self._delay())
+        return self._heard_ns
 
     def _arrive(self, until_ns: int) -> None:
         while self._inbox and self._inbox[0][0] <= until_ns:
@@ -370,7 +376,7 @@ class SimExchange:
                 exec_id=f"X{self._execs:08d}",
                 exec_type=exec_type,
                 ts_ns=at_ns,
-                recv_ns=at_ns + self._delay(),
+                recv_ns=self._back(at_ns),
                 text="no such order in the book",
             )
         )
@@ -393,7 +399,7 @@ class SimExchange:
                 exec_id=f"X{self._execs:08d}",
                 exec_type=exec_type,
                 ts_ns=at_ns,
-                recv_ns=at_ns + self._delay(),
+                recv_ns=self._back(at_ns),
                 order_id=order_id,
                 exch_order_id=None if exec_type is ExecType.REJECTED else f"E{order_id}",
                 account=request.account,
