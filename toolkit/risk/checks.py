@@ -406,7 +406,7 @@ def _have_p(c: _Case) -> int:
 
 
 def _shown(value: object) -> float | int | str:
-    return value if isinstance(value, int) and abs(value) < 1 << 62 else repr(value)
+    return value if type(value) is int and abs(value) < 1 << 62 else repr(value)
 
 
 RULES: Final[tuple[Callable[[_Case], Denial | None], ...]] = (
