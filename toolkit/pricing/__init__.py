@@ -5,26 +5,24 @@ Scalars in, scalars out; arrays broadcast as NumPy's; nothing is compiled before
 
 from __future__ import annotations
 
-from toolkit.config import set_numba_cache
-
-set_numba_cache()
-
-from toolkit.pricing.black import Greeks, Greeks2, greeks, greeks2, price  # noqa: E402
-from toolkit.pricing.clock import settlement_ns, tte  # noqa: E402
-from toolkit.pricing.forward import ParityForward, parity_forward  # noqa: E402
-from toolkit.pricing.frames import with_greeks, with_iv  # noqa: E402
-from toolkit.pricing.implied import implied_forward, implied_vol  # noqa: E402
+from toolkit.pricing.black import Greeks, Greeks2, PriceGreeks, greeks, greeks2, price, price_greeks
+from toolkit.pricing.clock import settlement_ns, tte
+from toolkit.pricing.forward import ParityForward, parity_forward
+from toolkit.pricing.frames import with_greeks, with_iv
+from toolkit.pricing.implied import implied_forward, implied_vol
 
 __all__ = [
     "Greeks",
     "Greeks2",
     "ParityForward",
+    "PriceGreeks",
     "greeks",
     "greeks2",
     "implied_forward",
     "implied_vol",
     "parity_forward",
     "price",
+    "price_greeks",
     "settlement_ns",
     "tte",
     "warm",
@@ -37,5 +35,5 @@ def warm() -> None:
     """Compile every public kernel into the cache (``make setup`` calls it)."""
     value = price(1, 100.0, 100.0, 0.1, 0.2)
     implied_vol(1, value, 100.0, 100.0, 0.1)
-    greeks(1, 100.0, 100.0, 0.1, 0.2)
+    price_greeks(1, 100.0, 100.0, 0.1, 0.2)
     greeks2(1, 100.0, 100.0, 0.1, 0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -9,28 +10,35 @@ import numpy.typing as npt
 
 from toolkit.errors import BadData
 
-__all__ = ["Floats", "Packed", "option_sign", "outputs", "pack"]
+__all__ = ["Floats", "Packed", "check_scalars", "hand_back", "option_sign", "outputs", "pack"]
 
 Floats = npt.NDArray[np.float64]
 Packed = tuple[list[Floats], int, tuple[int, ...], int]
 
 _SIGNS: Final = {"CE": 1.0, "C": 1.0, "PE": -1.0, "P": -1.0}
 _F64: Final = np.dtype(np.float64)
+_NOT_NEGATIVE: Final = frozenset({"forward", "strike", "tte", "iv", "price"})
+_UNIT: Final = (8,)
+_ZERO: Final = np.zeros(1)
 
 
 def option_sign(cp: object) -> Any:
-    """Turn ``cp`` into +1.0 for a call and -1.0 for a put; numbers pass through.
+    """Turn ``cp`` into +1.0 for a call and -1.0 for a put; numbers pass through as float64.
 
     Raises
     ------
     BadData
         For text that is not CE, PE, C or P in any case.
     """
+    if type(cp) is np.ndarray and cp.dtype is _F64:
+        return cp
     if isinstance(cp, str):
         try:
             return _SIGNS[cp.upper()]
         except KeyError:
             raise BadData(f"option type must be CE, PE, C or P, was {cp!r}") from None
+    if isinstance(cp, (int, float)):
+        return float(cp)
     array = np.asarray(cp)
     kind = array.dtype.kind
     if kind in "fiub":
@@ -43,10 +51,6 @@ def option_sign(cp: object) -> Any:
 
 
 def _row(value: Any, name: str) -> Floats:
-    if type(value) is np.ndarray and value.dtype == _F64 and value.dtype.isnative:
-        return value
-    if isinstance(value, (int, float)):
-        return np.array(value, dtype=np.float64)
     try:
         array = np.asarray(value)
         if array.dtype.kind == "O":
@@ -66,42 +70,52 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     BadData
         When shapes do not broadcast (as NumPy's rules say) or a value is no number.
     """
-    rows = [_row(value, name) for name, value in zip(names, values, strict=True)]
     shape: tuple[int, ...] = ()
-    plain = True
-    for row in rows:
-        if row.ndim and row.shape != shape:
-            if shape:
-                plain = False
-                break
-            shape = row.shape
-    if not plain or not shape:
-        try:
-            shape = np.broadcast_shapes(*[row.shape for row in rows])
-        except ValueError:
-            text = ", ".join(f"{n} {r.shape}" for n, r in zip(names, rows, strict=True) if r.ndim)
-            raise BadData(f"shapes do not broadcast: {text}; make them equal or 1 along each axis") from None
+    mask = 0
+    bit = 1
+    rows = []
+    for value in values:
+        kind = type(value)
+        if kind is np.ndarray and value.dtype is _F64 and value.strides == _UNIT:
+            if value.shape != shape:
+                if shape:
+                    return _pack_any(names, values)
+                shape = value.shape
+            rows.append(value)
+            mask |= bit
+        elif kind is float:
+            if value == 0.0:
+                rows.append(_ZERO)
+            else:
+                row = np.empty(1)
+                row[0] = value
+                rows.append(row)
+        else:
+            return _pack_any(names, values)
+        bit += bit
+    return rows, mask, shape, shape[0] if shape else 1
+
+
+def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
+    rows = [_row(value, name) for name, value in zip(names, values, strict=True)]
+    try:
+        shape = np.broadcast_shapes(*[row.shape for row in rows])
+    except ValueError:
+        text = ", ".join(f"{n} {r.shape}" for n, r in zip(names, rows, strict=True) if r.ndim)
+        raise BadData(f"shapes do not broadcast: {text}; make them equal or 1 along each axis") from None
     mask = 0
     flat = []
     for i, row in enumerate(rows):
-        if row.size == 1 and row.ndim == 0:
+        if row.ndim == 0:
             flat.append(row.reshape(1))
             continue
-        if row.shape != shape:
-            row = np.broadcast_to(row, shape)
-        if row.ndim != 1 or not row.flags.c_contiguous:
-            row = np.ascontiguousarray(row).reshape(-1)
-        flat.append(row)
+        full = row if row.shape == shape else np.broadcast_to(row, shape)
+        flat.append(np.ascontiguousarray(full).reshape(-1))
         mask |= 1 << i
-    n = 1
-    for size in shape:
-        n *= size
-    return flat, mask, shape, n
+    return flat, mask, shape, math.prod(shape)
 
 
-def outputs(
-    count: int, names: tuple[str, ...], out: Any, shape: tuple[int, ...], n: int
-) -> tuple[list[Floats], list[Any]]:
+def outputs(names: tuple[str, ...], out: Any, shape: tuple[int, ...], n: int) -> tuple[list[Floats], list[Any]]:
     """Rows the kernel writes, and the arrays to hand back (``out`` itself where given).
 
     Raises
@@ -110,11 +124,11 @@ def outputs(
         When ``out`` is not made of writable float64 arrays of the broadcast shape.
     """
     if out is None:
-        rows = [np.empty(n) for _ in range(count)]
-        return rows, [row.reshape(shape) for row in rows]
-    given = [out] if count == 1 else list(out)
-    if len(given) != count:
-        raise BadData(f"out must hold {count} arrays ({', '.join(names)}), was {len(given)}")
+        rows = [np.empty(n) for _ in names]
+        return rows, rows if shape == (n,) else [row.reshape(shape) for row in rows]
+    given = [out] if len(names) == 1 else list(out)
+    if len(given) != len(names):
+        raise BadData(f"out must hold {len(names)} arrays ({', '.join(names)}), was {len(given)}")
     rows = []
     for name, array in zip(names, given, strict=True):
         if (
@@ -127,6 +141,34 @@ def outputs(
                 f"out for {name} must be a writable float64 array of shape {shape},"
                 f" was {getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
             )
-        contiguous = array.flags.c_contiguous
-        rows.append(array.reshape(-1) if contiguous else np.empty(n))
+        rows.append(array.reshape(-1) if array.flags.c_contiguous else np.empty(n))
     return rows, given
+
+
+def hand_back(out: Any, rows: list[Floats], given: list[Any], shape: tuple[int, ...]) -> Any:
+    """Arrays of the broadcast shape, ``out`` itself where given, floats for scalars."""
+    if out is not None:
+        for row, array in zip(rows, given, strict=True):
+            if not array.flags.c_contiguous:
+                array[...] = row.reshape(array.shape)
+        return out if len(rows) == 1 else given
+    if shape:
+        return given[0] if len(rows) == 1 else given
+    values = [float(row[0]) for row in rows]
+    return values[0] if len(rows) == 1 else values
+
+
+def check_scalars(names: tuple[str, ...], rows: list[Floats]) -> None:
+    """Refuse scalars outside the domain; NaN passes.
+
+    Raises
+    ------
+    BadData
+        Naming the argument and its value.
+    """
+    for name, row in zip(names, rows, strict=True):
+        value = row[0]
+        if name == "cp" and not (value * value == 1.0 or value != value):
+            raise BadData(f"cp must be +1, -1, CE, PE, C or P, was {value:g}")
+        if value < 0.0 and name in _NOT_NEGATIVE:
+            raise BadData(f"{name} must not be negative, was {value:g}")

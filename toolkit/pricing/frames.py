@@ -110,9 +110,10 @@ def _quote(name: str) -> pl.Expr:
 
 def _years(frame: pl.DataFrame, clock: str, calendar: SessionCalendar | None) -> pl.DataFrame:
     pairs = frame.select("ts", "expiry").unique(maintain_order=True)
-    now = pairs["ts"].dt.timestamp("ns").to_numpy()
+    now = pairs["ts"].dt.timestamp("ns").to_list()
     days = pairs["expiry"].to_list()
-    return pairs.with_columns(tte=pl.Series([tte(int(n), d, clock, calendar=calendar) for n, d in zip(now, days)]))
+    values = [tte(n, day, clock, calendar=calendar) for n, day in zip(now, days, strict=True)]
+    return pairs.with_columns(tte=pl.Series(values, dtype=pl.Float64))
 
 
 def _forwards(frame: pl.DataFrame, rate: float) -> pl.DataFrame:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from toolkit.pricing import kernels, parallel
-from toolkit.pricing.arrays import option_sign, outputs, pack
-from toolkit.pricing.black import check_scalars, hand_back, model_flag
+from toolkit.pricing import inverse, parallel
+from toolkit.pricing.arrays import check_scalars, hand_back, option_sign, outputs, pack
+from toolkit.pricing.black import model_flag
 
 __all__ = ["implied_forward", "implied_vol"]
 
@@ -42,13 +42,12 @@ def implied_vol(
         For scalars outside the domain; in arrays such rows are NaN.
     """
     bsm = model_flag(model, dividend)
-    values = (option_sign(cp), price, forward, strike, tte, rate, dividend)
-    rows, mask, shape, n = pack(_NAMES, values)
+    rows, mask, shape, n = pack(_NAMES, (option_sign(cp), price, forward, strike, tte, rate, dividend))
     if not shape:
         check_scalars(_NAMES, rows)
-    to, given = outputs(1, ("iv",), out, shape, n)
-    parallel.run(lambda start, stop: kernels.implied_rows(*rows, mask, bsm, start, stop, *to), n, threads)
-    return hand_back(1, out, to, given, shape)
+    to, given = outputs(("iv",), out, shape, n)
+    parallel.run(inverse.implied_rows, (*rows, mask, bsm), to, n, threads)
+    return hand_back(out, to, given, shape)
 
 
 def implied_forward(strike: Any, call: Any, put: Any, df: Any = 1.0) -> Any:

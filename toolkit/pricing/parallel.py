@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 from toolkit.errors import BadData
+from toolkit.pricing.arrays import Floats
 
 __all__ = ["run"]
 
 _GRAIN: Final = 8192
+_BLOCKS: Final = 1024
 
 
 @lru_cache(maxsize=4)
@@ -20,10 +22,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="pricing")
 
 
-def run(kernel: Callable[[int, int], None], n: int, threads: int) -> None:
-    """Call ``kernel(start, stop)`` over ``range(n)``, on ``threads`` threads when there is enough to do.
+def run(kernel: Callable[..., None], before: tuple[Any, ...], after: list[Floats], n: int, threads: int) -> None:
+    """Call ``kernel(*before, start, stop, *after)`` over the rows, on ``threads`` threads when there is enough to do.
 
-    The result does not depend on ``threads``: rows are independent and each row's arithmetic is the same.
+    The result does not depend on ``threads``: slices start at whole blocks and rows do not depend on each other.
 
     Raises
     ------
@@ -31,16 +33,16 @@ def run(kernel: Callable[[int, int], None], n: int, threads: int) -> None:
         When ``threads`` is not a whole number of at least 1.
     """
     if threads == 1:
-        kernel(0, n)
+        kernel(*before, 0, n, *after)
         return
     if not isinstance(threads, int) or threads < 1:
         raise BadData(f"threads must be a whole number of at least 1, was {threads!r}")
-    parts = min(threads, n // _GRAIN, os.cpu_count() or 1)
+    parts = min(threads, n // _GRAIN)
     if parts < 2:
-        kernel(0, n)
+        kernel(*before, 0, n, *after)
         return
-    cuts = [n * i // parts for i in range(parts + 1)]
-    jobs = [_pool(parts).submit(kernel, a, b) for a, b in zip(cuts[1:-1], cuts[2:], strict=True)]
-    kernel(0, cuts[1])
+    cuts = [n * i // parts // _BLOCKS * _BLOCKS for i in range(parts)] + [n]
+    jobs = [_pool(parts).submit(kernel, *before, a, b, *after) for a, b in pairwise(cuts[1:])]
+    kernel(*before, 0, cuts[1], *after)
     for job in jobs:
         job.result()

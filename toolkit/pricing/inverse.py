@@ -1,0 +1,247 @@
+"""Kernels of implied volatility.
+
+After P. Jaeckel, "Let's Be Rational" (2013-2024): the price is reduced to the time value of the
+out-of-the-money option, a rational guess is improved by third-order Householder steps on the
+logarithm of the price, or of its distance to the bound where the price is near it. Here the guess
+is the normal-model volatility (one rational function of ln(1 + |F - K| / c)) turned lognormal by the
+short-time expansion, and the residual needs no exponential: it is a logarithm of a ratio of
+Mills-ratio differences plus half a square.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from toolkit.pricing.kernels import gap, log_of_ratio
+from toolkit.pricing.normal import bracket, fma, log_poly, log_ratio, mills, series_long, series_short
+from toolkit.pricing.rows import (
+    BLOCK,
+    DF,
+    LARGE,
+    OUT,
+    PITCH,
+    SCRATCH,
+    SMALL,
+    D,
+    F,
+    H,
+    K,
+    R,
+    S,
+    T,
+    V,
+    W,
+    X,
+    carried,
+    discount,
+    load,
+    store,
+)
+
+__all__ = ["implied_rows"]
+
+SQRT_2PI: Final = 2.5066282746310002
+S_SHORT: Final = 0.25
+S_LONG: Final = 1.5
+CLOSE: Final = 5e-5
+C: Final = 11 * PITCH
+DONE: Final = 15 * PITCH
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def guess(apart, c):
+    """Normal-model volatility over |F - K| = ``apart``, at least 1e-7 * c, from the time value ``c``."""
+    ratio = apart / c
+    ratio = ratio if ratio > 1e-7 else 1e-7
+    g = log_poly(1.0 + ratio)
+    p = 6.172447563670647e-08
+    p = fma(p, g, 1.7310891564460624e-05)
+    p = fma(p, g, 0.0005192692242677042)
+    p = fma(p, g, 0.0056525687070410014)
+    p = fma(p, g, 0.033881527216349946)
+    p = fma(p, g, 0.15915479989181833)
+    q = 3.0895077724260294e-08
+    q = fma(q, g, 9.039628274687139e-06)
+    q = fma(q, g, 0.0003384623711140392)
+    q = fma(q, g, 0.004821545092113799)
+    q = fma(q, g, 0.043070423536735666)
+    q = fma(q, g, 0.2128678427350667)
+    q = fma(q, g, 1.0)
+    return math.sqrt(q / (p * g * g))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def lognormal(s, x):
+    """Total lognormal volatility of a normal one (in units of the root of F * K)."""
+    y = s * s
+    return s * fma(y, fma(y, 0.0036458333333333334, fma(x * x, -0.00034722222222222224, 0.041666666666666664)), 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def relative_step(rho, d, h2, t2):
+    """Householder's third-order step on ln c, relative to s.
+
+    ``rho`` = ln(target / model), ``d`` = (M(h - t) - M(h + t)) / 2t, negative for the distance to the bound.
+    """
+    a = d * (h2 - t2)
+    b = rho * (a - 1.0)
+    e = d * d * ((h2 - t2) * (h2 - t2) - 3.0 * h2 - t2) - 3.0 * a + 2.0
+    return rho * d * fma(0.5, b, 1.0) / (1.0 + b + rho * rho * e * 0.16666666666666666)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def improve(buf, width, longer):
+    """One step for every row not done; a row is done after a step below ``CLOSE``."""
+    for i in range(width):
+        h = buf[X + i] / buf[S + i]
+        buf[H + i] = h
+        buf[D + i] = bracket(h)
+    if longer:
+        for i in range(width):
+            h = buf[H + i]
+            t = 0.5 * buf[S + i]
+            buf[D + i] = series_long(buf[D + i], h * h, t * t)
+    else:
+        for i in range(width):
+            h = buf[H + i]
+            t = 0.5 * buf[S + i]
+            buf[D + i] = series_short(buf[D + i], h * h, t * t)
+    left = 0
+    for i in range(width):
+        s = buf[S + i]
+        h = buf[H + i]
+        d = buf[D + i]
+        t = 0.5 * s
+        a = h - t
+        rho = fma(0.5 * a, a, log_poly(buf[C + i] / (s * d)))
+        step = relative_step(rho, d, h * h, t * t)
+        todo = buf[DONE + i] == 0.0
+        buf[S + i] = fma(s, step, s) if todo else s
+        done = abs(step) < CLOSE
+        buf[DONE + i] = 1.0 if done else buf[DONE + i]
+        left += todo & (not done)
+    return left
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
+    buf = np.empty(SCRATCH)
+    for first in range(start, stop, BLOCK):
+        m = min(BLOCK, stop - first)
+        width = (m + 7) & ~7
+        load(buf, W, w, mask & 1, first, m, width)
+        load(buf, V, p, mask >> 1 & 1, first, m, width)
+        load(buf, F, f, mask >> 2 & 1, first, m, width)
+        load(buf, K, k, mask >> 3 & 1, first, m, width)
+        load(buf, T, t, mask >> 4 & 1, first, m, width)
+        load(buf, R, r, mask >> 5 & 1, first, m, width)
+        if bsm:
+            carried(buf, q, mask, first, m, width)
+        discount(buf, t, mask, r, width)
+        marked, longer = begin(buf, width, m)
+        left = improve(buf, width, longer)
+        if left:
+            improve(buf, width, longer)
+        for i in range(width):
+            buf[OUT + i] = buf[S + i] / math.sqrt(buf[T + i])
+        store(buf, OUT, out, first, m)
+        if marked or left:
+            for i in range(m):
+                if not (buf[DONE + i] == 1.0 and buf[S + i] < S_LONG):
+                    out[first + i] = implied_one(
+                        buf[W + i], buf[V + i], buf[F + i], buf[K + i], buf[T + i], buf[R + i], bsm
+                    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def begin(buf, width, m):
+    """Time value, |x| and the first guess; rows out of the common domain are marked in DONE by 2."""
+    longer = 0
+    marked = 0
+    for i in range(width):
+        f = buf[F + i]
+        k = buf[K + i]
+        w = buf[W + i]
+        t = buf[T + i]
+        lo = f if f < k else k
+        hi = f if f > k else k
+        inside = w * (f - k)
+        c = buf[V + i] / buf[DF + i] - (inside if inside > 0.0 else 0.0)
+        x = abs(log_ratio(f, k))
+        share = c / lo
+        good = (
+            (lo > SMALL)
+            & (hi < LARGE)
+            & (t > SMALL)
+            & (t < LARGE)
+            & (share > 1e-290)
+            & (share < 0.5)
+            & (abs(w) == 1.0)
+            & (abs(buf[R + i] * t) < 700.0)
+        )
+        floor = 1e-7 * share
+        s = lognormal((x if x > floor else floor) * guess(hi - lo, c), x)
+        fine = good & (s < S_LONG)
+        buf[S + i] = s if fine else 1.0
+        buf[X + i] = x if fine else 0.0
+        buf[C + i] = SQRT_2PI * share if fine else 1.0
+        buf[DONE + i] = 0.0 if fine else 2.0
+        longer += fine & (s > 0.24)
+        marked += not fine
+    return marked, longer
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def implied_one(w, p, f, k, t, r, bsm):
+    """One row with care: NaN without a solution, 0 at intrinsic value, inf at the bound."""
+    if not (w * w == 1.0 and f > 0.0 and k > 0.0 and t > 0.0 and p >= 0.0):
+        return math.nan
+    if math.isinf(f) or math.isinf(k) or math.isinf(t):
+        return math.nan
+    return implied_total(f, k, p / math.exp(-r * t) - max(w * (f - k), 0.0)) / math.sqrt(t)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def implied_total(f, k, c):
+    """Total volatility that gives the time value ``c`` of the out-of-the-money option."""
+    lo = min(f, k)
+    if c == 0.0:
+        return 0.0
+    if c == lo:
+        return math.inf
+    if not 0.0 < c < lo:
+        return math.nan
+    x = abs(log_of_ratio(f, k))
+    low = 0.0
+    high = 90.0
+    s = max(x, 1e-7 * c / lo) * guess(max(f, k) - lo, c)
+    s = min(lognormal(min(s, 2.0), 0.0), 3.0)
+    for _ in range(100):
+        h = x / s
+        t = 0.5 * s
+        a = h - t
+        if t > 0.75 and a < 0.0:
+            d = -(mills(-a) + mills(h + t))
+            target = (lo - c) / lo
+            rho = math.log(target * SQRT_2PI / -d) + 0.5 * a * a
+            above = rho < 0.0
+        else:
+            d = gap(h, t)
+            rho = math.log(c / lo * SQRT_2PI / d) + 0.5 * a * a if d > 0.0 else math.inf
+            above = rho > 0.0
+        if above:
+            low = max(low, s)
+        else:
+            high = min(high, s)
+        step = relative_step(rho, d / s, h * h, t * t)
+        new = s + s * step
+        if not low <= new <= high:
+            new = 0.5 * (low + high) if low > 0.0 else 0.25 * high
+        if abs(new - s) <= CLOSE * s and low <= s + s * step <= high:
+            return new
+        s = new
+    return s
