@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import toolkit  # noqa: F401  (points numba's cache at the user's home before the home is moved)
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARED_SAMPLES", ROOT.parent / "shared"))
 
@@ -31,9 +33,6 @@ def shared():
 @pytest.fixture(autouse=True, scope="session")
 def _own_home(tmp_path_factory):
     """Tests write their state under a folder of their own; the kernels' cache stays shared."""
-    from toolkit.config import set_numba_cache
-
-    set_numba_cache()
     before = os.environ.get("TOOLKIT_HOME")
     os.environ["TOOLKIT_HOME"] = str(tmp_path_factory.mktemp("home"))
     yield

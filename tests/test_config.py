@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 
 from toolkit import config
-from toolkit.config import SECTIONS, Secret, Settings, home, set_numba_cache, share
+from toolkit.config import SECTIONS, Secret, Settings, home, share
 from toolkit.errors import BadData, BadSetting
 
 
@@ -149,22 +148,3 @@ def test_an_installed_wheel_goes_before_the_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(config, "files", lambda name: package)
     assert share("data", "one.csv") == inside / "one.csv"
     assert share("data", "two.csv") == tmp_path / "data" / "two.csv"
-
-
-def test_the_numba_cache_goes_under_home(monkeypatch, tmp_path):
-    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    set_numba_cache()
-    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "numba")
-    assert (tmp_path / "numba").is_dir()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
-    set_numba_cache()
-    assert os.environ["NUMBA_CACHE_DIR"] == "/elsewhere"
-
-
-def test_a_home_that_cannot_be_written_gives_a_temporary_cache(monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "file"))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    set_numba_cache()
-    assert "toolkit-numba-" in os.environ["NUMBA_CACHE_DIR"]

@@ -9,7 +9,10 @@ nothing. The promise about each name is in the README, the house in ``ARCHITECTU
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+from toolkit import defaults
 
 __version__ = "0.1.0"
 
@@ -39,7 +42,6 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
-    _before_numba()
     module = importlib.import_module(home)
     value = module if home == f"toolkit.{name}" else getattr(module, name)
     globals()[name] = value
@@ -50,7 +52,29 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _before_numba() -> None:
-    from toolkit.config import set_numba_cache
+def _point_numba_cache() -> None:
+    """Point numba's cache at the toolkit's home, before anything imports numba.
 
-    set_numba_cache()
+    numba fails at import when its cache cannot be written, so a temporary folder stands in.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    home = os.environ.get("TOOLKIT_HOME") or os.path.join("~", ".local", "share", "toolkit")
+    cache = os.path.join(os.path.expanduser(home), "numba")
+    standing = cache
+    while not os.path.exists(standing):
+        standing = os.path.dirname(standing)
+    if not (os.path.isdir(standing) and os.access(standing, os.W_OK)):
+        import tempfile
+
+        cache = os.path.join(tempfile.gettempdir(), f"toolkit-numba-{os.environ.get('USER', 'user')}")
+    os.environ["NUMBA_CACHE_DIR"] = cache
+
+
+def _from_tables(name: str) -> Any:
+    return getattr(importlib.import_module("toolkit.tables"), name)()
+
+
+_point_numba_cache()
+defaults.provide("calendar", lambda: _from_tables("calendar"))
+defaults.provide("charges", lambda: _from_tables("charges"))

@@ -7,7 +7,6 @@ environment (``TOOLKIT_`` prefix, ``__`` between levels), options given by the c
 from __future__ import annotations
 
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -18,7 +17,7 @@ import msgspec
 
 from toolkit.errors import BadData, BadSetting, nearest
 
-__all__ = ["SECTIONS", "Secret", "Settings", "home", "set_numba_cache", "share"]
+__all__ = ["SECTIONS", "Secret", "Settings", "home", "share"]
 
 SECTIONS: Final = ("alerts", "api", "engine", "kite", "risk", "store", "xts")
 _PREFIX: Final = "TOOLKIT_"
@@ -169,20 +168,3 @@ def share(*parts: str) -> Path:
         if path.exists():
             return path
     raise BadData(f"no file {'/'.join(parts)} ships with this installation; install it again")
-
-
-def set_numba_cache() -> None:
-    """Point numba's cache at the toolkit's home; must run before numba is imported.
-
-    An unwritable cache makes numba fail at import, so a temporary folder stands in.
-    """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    cache = home() / "numba"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        if not os.access(cache, os.W_OK):
-            raise PermissionError
-    except OSError:
-        cache = Path(tempfile.gettempdir()) / f"toolkit-numba-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    os.environ["NUMBA_CACHE_DIR"] = str(cache)

@@ -54,7 +54,7 @@ def test_no_import_compiles_a_kernel(tmp_path: Path) -> None:
         and p.relative_to(PACKAGE).parts[0] in {"pricing", "oi", "risk"}
     )
     code = (
-        "import importlib, json, gc\nimport toolkit\ntoolkit._before_numba()\n"
+        "import importlib, json, gc\nimport toolkit\n"
         f"for name in {names!r}: importlib.import_module(name)\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "kernels = [o for o in gc.get_objects() if isinstance(o, Dispatcher) and o.py_func.__module__.startswith('toolkit.')]\n"

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "toolkit"
 
-PURE_FILES = {"types.py", "errors.py", "calendar.py", "contracts.py"}
+PURE_FILES = {"types.py", "errors.py", "calendar.py", "contracts.py", "defaults.py"}
 PURE_ROOMS = {"pricing", "oi", "market", "strategies", "orders", "risk", "portfolio", "sim"}
 EDGES = {
     "market/files",  # importers of official files

@@ -52,7 +52,7 @@ def _checks(broker: str | None) -> list[dict[str, Any]]:
     import os
     import platform
 
-    from toolkit.config import Settings, home, set_numba_cache, share
+    from toolkit.config import Settings, home, share
 
     def row(what: str, ready: bool, text: str, needed: bool = True) -> dict[str, Any]:
         return {"what": what, "ready": ready, "needed": needed, "text": text}
@@ -61,7 +61,6 @@ def _checks(broker: str | None) -> list[dict[str, Any]]:
     rows += [row(f"core: {name}", *_installed((name,), None)) for name in _CORE]
     for extra, names in _EXTRAS.items():
         rows.append(row(f"extra: {extra}", *_installed(names, extra), needed=False))
-    set_numba_cache()
     place = home()
     rows.append(row("home", _writable(place), f"{place} (move it with TOOLKIT_HOME)"))
     rows.append(row("kernel cache", True, os.environ["NUMBA_CACHE_DIR"]))
@@ -110,9 +109,6 @@ def _warm() -> None:
     import time
     from importlib import import_module
 
-    from toolkit.config import set_numba_cache
-
-    set_numba_cache()
     start = time.perf_counter()
     for room in ("toolkit.pricing", "toolkit.oi"):
         import_module(room).warm()

@@ -64,13 +64,11 @@ def demo(
 def _run(session: Path, strategy: str, out: Path, as_json: bool, **options: Any) -> None:
     from toolkit.batch.load import make_strategy
     from toolkit.batch.output import fresh_folder
-    from toolkit.config import set_numba_cache
 
     if not session.expanduser().exists():
         raise BadData(f"no session {session}; give a session store, or an official or recorded file")
     made = make_strategy(strategy, options.pop("params"))
     with fresh_folder(out) as folder:
-        set_numba_cache()
         from toolkit.batch.replay import replay as run_replay
         from toolkit.store.session import open_session
 
@@ -143,9 +141,9 @@ def _tell(result: Replay, out: Path, as_json: bool) -> None:
     for name, value in _rows(summary):
         table.add_row(name, value)
     console = Console(width=None if sys.stdout.isatty() else 100)
+    for row in result.quality.iter_rows(named=True):
+        console.print(f"data: {row['rule']} {row['count']} {row['detail']}", highlight=False, soft_wrap=True)
     console.print(table)
-    for row in result.quality.filter(result.quality["count"] > 0).iter_rows(named=True):
-        console.print(f"  data: {row['rule']} {row['count']} {row['detail']}", highlight=False, soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -5,18 +5,14 @@ Arrays in, named tuples out; frames in, frames out; nothing here reads a file or
 
 from __future__ import annotations
 
-from toolkit.config import set_numba_cache
-
-set_numba_cache()
-
-from toolkit.oi.config import Adjustment, OIConfig, Threshold  # noqa: E402
-from toolkit.oi.gamma import Gex, delta_weighted_oi, gex, zero_gamma  # noqa: E402
-from toolkit.oi.levels import MaxPain, Moments, max_pain, oi_moments, pain_curve, pcr  # noqa: E402
-from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle  # noqa: E402
-from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain  # noqa: E402
-from toolkit.oi.tracker import LevelTracker  # noqa: E402
-from toolkit.oi.transport import Shift, Transport, transport_shift, wasserstein_shift  # noqa: E402
-from toolkit.oi.walls import Walls, walls  # noqa: E402
+from toolkit.oi.config import Adjustment, OIConfig, Threshold
+from toolkit.oi.gamma import Gex, delta_weighted_oi, gex, zero_gamma
+from toolkit.oi.levels import MaxPain, Moments, max_pain, oi_moments, pain_curve, pcr
+from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle
+from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain
+from toolkit.oi.tracker import LevelTracker
+from toolkit.oi.transport import Shift, Transport, transport_shift, wasserstein_shift
+from toolkit.oi.walls import Walls, walls
 
 __all__ = [
     "Adjustment",

@@ -7,21 +7,15 @@ the module it lives in, and a module loaded later would take the name over.
 from __future__ import annotations
 
 import datetime as dt
-from importlib import import_module
 
 import polars as pl
 
+from toolkit import defaults
 from toolkit.portfolio import charges as _charges
 from toolkit.portfolio.charges import ChargeSchedule
 from toolkit.portfolio.positions import PositionBook, positions
 
 __all__ = ["ChargeSchedule", "PositionBook", "charges", "charges_by_fill", "positions"]
-
-
-def _shipped() -> ChargeSchedule:
-    # The room itself reads no file; only its door, when no schedule is handed in, asks the reader by name.
-    schedule: ChargeSchedule = import_module("toolkit.tables").charges()
-    return schedule
 
 
 def charges(
@@ -31,7 +25,7 @@ def charges(
 
     See `toolkit.portfolio.charges.charges`.
     """
-    return _charges.charges(fills, on, plan, schedule=_shipped() if schedule is None else schedule)
+    return _charges.charges(fills, on, plan, schedule=defaults.get("charges") if schedule is None else schedule)
 
 
 def charges_by_fill(
@@ -41,4 +35,4 @@ def charges_by_fill(
 
     See `toolkit.portfolio.charges.charges_by_fill`.
     """
-    return _charges.charges_by_fill(fills, on, plan, schedule=_shipped() if schedule is None else schedule)
+    return _charges.charges_by_fill(fills, on, plan, schedule=defaults.get("charges") if schedule is None else schedule)

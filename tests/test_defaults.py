@@ -1,0 +1,48 @@
+"""What pure rooms take when nothing is given, and where numba's cache goes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import toolkit
+from toolkit import defaults
+from toolkit.errors import BadData
+
+
+def test_the_shipped_values_are_provided_by_the_package() -> None:
+    import datetime as dt
+
+    assert defaults.get("calendar").is_session(dt.date(2025, 8, 29))
+    assert "discount" in defaults.get("charges").plans
+
+
+def test_a_name_nobody_provides_is_refused_naming_the_known_ones() -> None:
+    with pytest.raises(BadData, match="no default for 'weather'; known: calendar, charges"):
+        defaults.get("weather")
+
+
+def test_the_last_provider_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "_SOURCES", dict(defaults._SOURCES))
+    defaults.provide("calendar", lambda: "mine")
+    assert defaults.get("calendar") == "mine"
+
+
+def test_the_numba_cache_goes_under_home(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "new" / "home"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    toolkit._point_numba_cache()
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "new" / "home" / "numba")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
+    toolkit._point_numba_cache()
+    assert os.environ["NUMBA_CACHE_DIR"] == "/elsewhere"
+
+
+def test_a_home_that_cannot_be_written_gives_a_temporary_cache(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    toolkit._point_numba_cache()
+    assert "toolkit-numba-" in os.environ["NUMBA_CACHE_DIR"]
