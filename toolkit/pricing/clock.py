@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from toolkit.calendar import SESSIONS_PER_YEAR, ist_date, ist_ns
+from toolkit import defaults
+from toolkit.calendar import SESSIONS_PER_YEAR, ist_date
 from toolkit.errors import BadData
 
 __all__ = ["CLOCKS", "SessionCalendar", "settlement_ns", "tte"]
@@ -16,10 +17,6 @@ CLOCKS: Final = ("calendar", "trading", "days")
 _DAY_NS: Final = 86_400_000_000_000
 _IST_NS: Final = 19_800_000_000_000
 _YEAR_NS: Final = 365 * _DAY_NS
-_OPEN: Final = dt.time(9, 15)
-_CLOSE: Final = dt.time(15, 30)
-_AUCTION_FROM: Final = dt.date(2026, 8, 3)
-_AUCTION: Final = dt.time(15, 35)
 
 
 class SessionCalendar(Protocol):
@@ -39,10 +36,12 @@ class SessionCalendar(Protocol):
 
 
 def settlement_ns(expiry: dt.date, calendar: SessionCalendar | None = None) -> int:
-    """The instant an option's time ends: the calendar's, else 15:30 IST (15:35 from 3-Aug-2026)."""
-    if calendar is not None:
-        return calendar.settlement_ns(expiry)
-    return ist_ns(expiry, _AUCTION if expiry >= _AUCTION_FROM else _CLOSE)
+    """The instant an option's time ends, of ``calendar`` or of the shipped one."""
+    return _calendar(calendar).settlement_ns(expiry)
+
+
+def _calendar(calendar: SessionCalendar | None) -> SessionCalendar:
+    return defaults.get("calendar") if calendar is None else calendar
 
 
 def tte(
@@ -64,7 +63,7 @@ def tte(
         ``calendar``: elapsed time over 365 days. ``trading``: session time left, one session counting
         1/248 year. ``days``: whole calendar days over 365, the clock of the exchange's published IV.
     calendar : optional
-        Sessions and settlement instants. Without one, every Monday to Friday is a session of 09:15 to 15:30 IST.
+        Sessions and settlement instants; the shipped dated tables when None.
 
     Returns
     -------
@@ -118,7 +117,5 @@ def _trading(now_ns: int, end_ns: int, calendar: SessionCalendar | None) -> floa
 
 
 def _bounds(first: dt.date, last: dt.date, calendar: SessionCalendar | None) -> list[tuple[int, int]]:
-    if calendar is not None:
-        return [calendar.bounds_ns(day) for day in calendar.sessions(first, last)]
-    days = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
-    return [(ist_ns(d, _OPEN), ist_ns(d, _CLOSE)) for d in days if d.weekday() < 5]
+    sessions = _calendar(calendar)
+    return [sessions.bounds_ns(day) for day in sessions.sessions(first, last)]
