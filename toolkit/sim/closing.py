@@ -160,7 +160,7 @@ def instrument_rows(setting: Setting, board: Board, token: Ints, futures: Future
         found.append((Kind.OPTION, key.expiry, key.strike_p, key.cp, int(t), int(lot)))
     for expiry, t, lot in zip(futures.expiries, futures.token, futures.lot, strict=True):
         found.append((Kind.FUTURE, expiry, None, 0, int(t), int(lot)))
-    monthly = {e: setting.rules.is_monthly(setting.name, e) for e in sorted({row[1] for row in found})}
+    monthly = {e: setting.rules.is_monthly(setting.name, e, on=setting.day) for e in sorted({row[1] for row in found})}
     option_tick = setting.rules.tick_p(setting.name, "option", setting.day)
     freeze = setting.rules.freeze_qty(setting.name, setting.day)
     rows = []
@@ -191,7 +191,9 @@ def instrument_rows(setting: Setting, board: Board, token: Ints, futures: Future
 def carried_options(setting: Setting, board: Board, token: Ints, close_p: Ints, flows: Flows) -> dict[Key, Carried]:
     """The options that live on after today."""
     return {
-        key: Carried(int(token[i]), int(flows.oi[-1, i]), _or_none(int(close_p[i])), float(board.weight[i]))
+        key: Carried(
+            int(token[i]), int(board.lot[i]), int(flows.oi[-1, i]), _or_none(int(close_p[i])), float(board.weight[i])
+        )
         for i, key in enumerate(board.keys)
         if key.expiry > setting.day
     }
@@ -200,7 +202,9 @@ def carried_options(setting: Setting, board: Board, token: Ints, close_p: Ints, 
 def carried_futures(setting: Setting, futures: Futures, close_p: Ints) -> dict[dt.date, Carried]:
     """The futures that live on after today."""
     return {
-        expiry: Carried(int(futures.token[i]), int(futures.oi[-1, i]), _or_none(int(close_p[i])), 1.0)
+        expiry: Carried(
+            int(futures.token[i]), int(futures.lot[i]), int(futures.oi[-1, i]), _or_none(int(close_p[i])), 1.0
+        )
         for i, expiry in enumerate(futures.expiries)
         if expiry > setting.day
     }

@@ -16,7 +16,15 @@ from toolkit.market.schema import TICKS
 from toolkit.sim import closing, frames
 from toolkit.sim.flows import Board, Flows, oi_target, run_flows, traded_lots
 from toolkit.sim.futures import Futures, run_futures
-from toolkit.sim.listing import Carried, Key, Overnight, option_expiries, strikes_around
+from toolkit.sim.listing import (
+    Carried,
+    Key,
+    Overnight,
+    check_unchanged,
+    option_expiries,
+    sessions_left,
+    strikes_around,
+)
 from toolkit.sim.paths import DayPath, day_path
 from toolkit.sim.planted import Planted, Window, draw_windows
 from toolkit.sim.quotes import Quotes, fair_values, forwards, make_quotes, to_paise_array
@@ -132,7 +140,9 @@ def _board(setting: Setting, clock: Clock, state: Overnight) -> tuple[Board, tup
     keys = [Key(e, s, cp) for e in expiries for s in sorted(strikes[e]) for cp in (1, -1)]
     series = {e: i for i, e in enumerate(expiries)}
     lots = {e: rules.lot(setting.name, e, day) for e in expiries}
-    sessions = [len(setting.calendar.sessions(day, e)) - 1 for e in expiries]
+    held = {key.expiry: c.lot for key, c in state.options.items()}
+    check_unchanged(held, expiries, lots, setting.name, day)
+    sessions = [sessions_left(setting.calendar, day, e) for e in expiries]
     board = Board(
         keys=tuple(keys),
         expiries=tuple(expiries),
@@ -143,7 +153,7 @@ def _board(setting: Setting, clock: Clock, state: Overnight) -> tuple[Board, tup
         weight=_weights(setting, keys, state),
         listed_at=np.array([late.get((k.expiry, k.strike_p), 0) for k in keys], dtype=np.int64),
         sessions_left=np.array(sessions, dtype=np.int64),
-        monthly=np.array([rules.is_monthly(setting.name, e) for e in expiries]),
+        monthly=np.array([rules.is_monthly(setting.name, e, on=day) for e in expiries]),
         step=step_p / 100.0,
     )
     return board, windows

@@ -104,7 +104,7 @@ def oi_target(board: Board, market: Market, forward: Floats, vol: float) -> Floa
         Present vol.
     """
     x = _moneyness(board, forward, vol)
-    shape = np.exp(-0.5 * ((x - 1.1) / 1.1) ** 2) + 0.12 * np.exp(-np.abs(x) / 4.0) * (x > 0.0) + 1e-4
+    shape = np.exp(-0.5 * ((x - 1.1) / 1.1) ** 2) + 0.12 * np.exp(-np.abs(x) / 4.0) * (x > 0.0) + 1e-6
     shape = shape * _roundness(board)
     weekly = np.exp(-np.maximum(board.sessions_left - 1, 0) / 4.0) * np.where(board.sessions_left == 0, 0.8, 1.0)
     monthly = np.where(board.monthly, 0.45 * np.exp(-board.sessions_left / 18.0), 0.0)
@@ -141,7 +141,7 @@ def traded_lots(
     """
     x = _moneyness(board, forward, vol)
     decay = np.where(x > 0.0, 0.8, 0.35)
-    shape = np.exp(-np.abs(x) / decay) + 0.012 * np.exp(-np.abs(x) / 4.0) * (x > 0.0) + 2e-6
+    shape = np.exp(-np.abs(x) / decay) + 0.012 * np.exp(-np.abs(x) / 4.0) * (x > 0.0) + 1e-7
     shape = shape * np.sqrt(_roundness(board) * board.weight)
     left = board.sessions_left
     weekly = np.where(left == 0, 2.2, np.exp(-np.maximum(left - 1, 0) / 2.2))
@@ -250,7 +250,8 @@ def _wall_shift(rng: np.random.Generator, board: Board, now: Ints, first: int, l
     leaves = round(_SHIFTED * int(now[side[wall]]))
     after = now[side].copy()
     after[wall] -= leaves
-    arrives = int(_LEAD * np.delete(after, to).max()) - int(after[to])
+    lead = int(_LEAD * np.delete(after, to).max()) - int(after[to])
+    arrives = max(lead, leaves)
     one = np.ones(1, dtype=np.int64)
     return _Push("WALL_SHIFT", first, last, cp, one * side[wall], one * side[to], one * leaves, one * arrives)
 
@@ -268,6 +269,8 @@ def _roll(rng: np.random.Generator, board: Board, now: Ints, first: int, last: i
     cp = 1 if rng.random() < 0.5 else -1
     near, far = board.member(0, cp), board.member(1, cp)
     common = np.flatnonzero(np.isin(board.strike[near], board.strike[far]))
+    if not len(common):
+        return None
     top = common[np.argsort(-now[near[common]], kind="stable")[:_ROLLED_STRIKES]]
     lose = near[np.sort(top)]
     gain = far[np.searchsorted(board.strike[far], board.strike[lose])]

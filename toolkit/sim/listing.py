@@ -19,9 +19,11 @@ __all__ = [
     "Key",
     "Market",
     "Overnight",
+    "check_unchanged",
     "future_expiries",
     "market",
     "option_expiries",
+    "sessions_left",
     "sessions_of",
     "strikes_around",
 ]
@@ -92,6 +94,7 @@ class Carried:
     """What one contract carries overnight; ``close_p`` is None before its first close."""
 
     token: int
+    lot: int
     oi_lots: int
     close_p: int | None
     weight: float
@@ -155,20 +158,52 @@ def option_expiries(
     rules: ContractRules, underlying: str, day: dt.date, weeklies: int, monthlies: int
 ) -> list[dt.date]:
     """List the option expiries on ``day``: the nearest ``weeklies`` and the next ``monthlies``."""
-    coming = rules.expiries(underlying, day, day + dt.timedelta(days=31 * (monthlies + 2)))
-    return sorted(set(coming[:weeklies]) | set(_last_of_months(coming)[:monthlies]))
+    coming = _coming(rules, underlying, day, monthlies)
+    months = [e for e in coming if rules.is_monthly(underlying, e, on=day)]
+    return sorted(set(coming[:weeklies]) | set(months[:monthlies]))
 
 
 def future_expiries(rules: ContractRules, underlying: str, day: dt.date, months: int = 3) -> list[dt.date]:
     """List the ``months`` nearest futures expiries on ``day``."""
-    coming = rules.expiries(underlying, day, day + dt.timedelta(days=31 * (months + 2)))
-    return _last_of_months(coming)[:months]
+    coming = _coming(rules, underlying, day, months)
+    return [e for e in coming if rules.is_monthly(underlying, e, on=day)][:months]
 
 
-def _last_of_months(expiries: Sequence[dt.date]) -> list[dt.date]:
-    """Last expiry of each month; the final month may be cut off by the window and is left out."""
-    last = {(e.year, e.month): e for e in expiries}
-    return [last[month] for month in sorted(last)][:-1]
+def _coming(rules: ContractRules, underlying: str, day: dt.date, months: int) -> list[dt.date]:
+    return rules.expiries(underlying, day, day + dt.timedelta(days=31 * (months + 1)), on=day)
+
+
+def sessions_left(calendar: Calendar, day: dt.date, expiry: dt.date) -> int:
+    """Count the regular sessions after ``day`` up to and including ``expiry``."""
+    days = (day + dt.timedelta(days=i) for i in range(1, (expiry - day).days + 1))
+    return sum(calendar.is_expiry_day(d, on=day) for d in days)
+
+
+def check_unchanged(
+    held: Mapping[dt.date, int], expiries: Sequence[dt.date], lots: Mapping[dt.date, int], name: str, day: dt.date
+) -> None:
+    """Refuse a day on which living contracts were given another expiry or another lot.
+
+    Parameters
+    ----------
+    held : mapping of date to int
+        Lot of each series alive last night.
+    expiries, lots
+        Series and lots of today.
+    name, day
+        For the text.
+
+    Raises
+    ------
+    BadData
+        When the terms changed overnight: their history is no plain continuation.
+    """
+    for expiry, lot in sorted(held.items()):
+        if expiry not in expiries:
+            raise BadData(f"{name} contracts of {expiry} were re-dated before {day}; start there or end before it")
+        if lots[expiry] != lot:
+            now = lots[expiry]
+            raise BadData(f"lot of {name} {expiry} became {now} on {day}, was {lot}; start there or end before it")
 
 
 def strikes_around(spot: float, step_p: int, each_side: int) -> list[int]:

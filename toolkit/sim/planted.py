@@ -19,7 +19,16 @@ from toolkit.calendar import ist_ns, to_ist
 from toolkit.errors import BadData
 from toolkit.market.schema import IST, OPTION_TYPE
 
-__all__ = ["KINDS", "PLANTED", "Planted", "Window", "draw_windows", "planted_frame", "planted_records"]
+__all__ = [
+    "KINDS",
+    "PLANTED",
+    "Planted",
+    "Window",
+    "draw_windows",
+    "frame_of_records",
+    "planted_frame",
+    "planted_records",
+]
 
 PLANTED: Final = pl.Schema(
     {
@@ -36,7 +45,6 @@ PLANTED: Final = pl.Schema(
     }
 )
 
-WALL_SHIFT: Final = "WALL_SHIFT"
 KINDS: Final = ("WALL_SHIFT", "WALL_UNWIND", "ROLL", "DATA_GAP", "DATA_NEW_STRIKE", "DATA_REPEAT", "EXPIRY_DAY")
 """What is planted. A wall shift is listed as ``WALL_SHIFT_UP`` or ``WALL_SHIFT_DOWN``."""
 
