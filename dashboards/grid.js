@@ -108,8 +108,7 @@ export function render({ model, el }) {
     root.dataset.seq = String(seq);
   }
 
-  model.on("msg:custom", (event) => {
-    const message = event.data;
+  model.on("msg:custom", (message) => {
     if (message.rows !== undefined) return full(message);
     message.k.forEach((key, i) => pending.set(key, message.v[i]));
     message.m.forEach(([index, mark]) => marks.set(index, mark));

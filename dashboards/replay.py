@@ -66,7 +66,8 @@ class ReplayPage(Page):
     slots: ClassVar[Mapping[str, str]] = {
         "time": "",
         "figures": "",
-        "choices": "",
+        "expiry": "",
+        "measure": "",
         "chain": "Option chain: calls left, puts right",
         "calls": "Calls: open interest by strike and time",
         "puts": "Puts: open interest by strike and time",
@@ -75,7 +76,8 @@ class ReplayPage(Page):
     }
     css: ClassVar[str] = (
         ".time{position:sticky;top:44px;z-index:10;background:var(--bg);padding:4px 0}"
-        "@media (min-width:900px){.calls,.puts{grid-column:span 6}"
+        ".expiry,.measure{grid-column:span 6}"
+        "@media (min-width:900px){.expiry{grid-column:span 2}.measure{grid-column:span 4}.calls,.puts{grid-column:span 6}"
         ".money{grid-column:span 5}.orders{grid-column:span 7}}"
     )
 
@@ -117,7 +119,8 @@ class ReplayPage(Page):
         return {
             "time": self.time,
             "figures": self.figures,
-            "choices": pn.Row(self.pick_expiry, self.pick_measure),
+            "expiry": self.pick_expiry,
+            "measure": self.pick_measure,
             "chain": self.chain,
             "calls": self.heat["CE"],
             "puts": self.heat["PE"],

@@ -21,7 +21,7 @@ export function render({ model, el }) {
       let card = root.children[i];
       if (!card) {
         card = document.createElement("div");
-        card.className = "card";
+        card.className = "figure";
         for (const kind of ["name", "value", "small"]) part(card, kind);
         root.append(card);
       }

@@ -351,7 +351,10 @@ def _quality(page: Page, result: DayFrames) -> None:
     if frame.is_empty():
         page.section("Data quality", empty("Every row of the session was used as recorded."))
         return
-    rows = [(r["rule"], fmt.group(int(r["count"])), r["detail"] or "") for r in frame.iter_rows(named=True)]
+    rows = [
+        (str(r["rule"]).replace("_", " "), fmt.group(int(r["count"])), r["detail"] or "")
+        for r in frame.iter_rows(named=True)
+    ]
     page.section(
         "Data quality",
         table(["what was found", "count", "detail"], rows, num=[1], wrap=2),
@@ -360,5 +363,9 @@ def _quality(page: Page, result: DayFrames) -> None:
 
 
 def _settings(page: Page, said: Mapping[str, str]) -> None:
-    rows = [(key, str(value)) for key, value in said.items()]
-    page.section("Settings and versions", table(["setting", "value"], rows, wrap=1))
+    own = [(key.removeprefix("param "), str(value)) for key, value in said.items() if key.startswith("param ")]
+    rest = [(key, str(value)) for key, value in said.items() if not key.startswith("param ")]
+    blocks = [beside(table(["setting", "value"], rest, wrap=1))]
+    if own:
+        blocks.append(beside(table(["strategy parameter", "value"], own, wrap=1)))
+    page.section("Settings and versions", *blocks, columns=len(blocks))
