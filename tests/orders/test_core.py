@@ -280,7 +280,7 @@ def test_halt_stops_orders_and_keeps_what_protects(scene):
     s.engine.set_state(s.now, TradingState.HALTED, "day loss")
     s.engine.run_until(s.now)
     assert {o.cl_ord_id for o in s.core.open_orders()} == {"STOP"}
-    s.engine.submit(s.now, request(s, cl_ord_id="NEXT", symbol=s.put, price_p=9000))
+    s.engine.submit(s.now, request(s, cl_ord_id="NEXT", symbol=s.put, price_p=9100))
     assert [d.rule for d in s.core.denials["NEXT"]] == ["halted"]
     assert "day loss" in s.core.orders["NEXT"].text
     assert kinds(s.core.cancel(s.now, "STOP")) == ["Record", "SendCancel"]
