@@ -181,7 +181,7 @@ def _typed(frame: pl.DataFrame, name: str, how: CandleMap) -> pl.DataFrame:
         if "expiry" in frame.columns
         else pl.lit(None, pl.Date),
         "strike_p": pl.when((strike - strike.round()).abs() < 1e-4).then(strike.round()).cast(pl.Int64, strict=False),
-        "option_text": _text(frame, "option_type").replace(_WORDS),
+        "option_text": _text(frame, "option_type").replace(_WORDS).replace("XX", None),
     }
     own |= {key: pl.lit(value) for key, value in contract.items()}
     rows = frame.select(

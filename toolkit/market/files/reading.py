@@ -353,4 +353,5 @@ def header_of(body: bytes, name: str) -> list[str]:
     """The column names of a csv file's first line, cleaned."""
     end = body.find(b"\n")
     line = body if end < 0 else body[:end]
-    return [n.strip().strip('"').strip() for n in _fields(text_of(line[:1_000_000], name).strip("\n"))]
+    first = text_of(line[:1_000_000], name).partition("\n")[0]
+    return [n.strip().strip('"').strip() for n in _fields(first)]
