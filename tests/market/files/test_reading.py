@@ -59,6 +59,7 @@ def write(tmp_path: Path, name: str, body: bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "raw"),
     [("x.csv", BODY), ("x.csv.gz", gzip.compress(BODY)), ("x.csv.zip", zipped(("x.csv", BODY))), ("x.CSV", BODY)],
+    ids=lambda value: value if isinstance(value, str) else "raw",
 )
 def test_each_container_gives_the_same_bytes_and_the_hash_of_the_file(tmp_path, name, raw):
     source = fetch(write(tmp_path, name, raw))
@@ -102,6 +103,7 @@ def encrypted() -> bytes:
         ("x.zip", b"<html>404</html>", "web page"),
         ("x.csv.gz", gzip.compress(b"<html>404</html>"), "web page"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "raw",
 )
 def test_a_bad_container_is_one_line_that_names_the_file(tmp_path, name, raw, text):
     with pytest.raises(BadData, match=text) as caught:
