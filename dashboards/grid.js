@@ -85,7 +85,7 @@ export function render({ model, el }) {
     root.scrollLeft = left;
     const center = rows.find((line) => line.classList.contains("center"));
     if (first && center) {
-      root.scrollTop = center.offsetTop - root.clientHeight / 2;
+      root.scrollTop = center.firstElementChild.offsetTop - root.clientHeight / 2;
       root.scrollLeft = (root.scrollWidth - root.clientWidth) / 2;
     }
     done(message.seq);

@@ -76,9 +76,8 @@ class ReplayPage(Page):
     }
     css: ClassVar[str] = (
         ".time{position:sticky;top:44px;z-index:10;background:var(--bg);padding:4px 0}"
-        ".expiry,.measure{grid-column:span 6}"
-        "@media (min-width:900px){.expiry{grid-column:span 2}.measure{grid-column:span 4}.calls,.puts{grid-column:span 6}"
-        ".money{grid-column:span 5}.orders{grid-column:span 7}}"
+        "@media (min-width:900px){.calls,.puts{grid-column:span 6}.money{grid-column:span 5}"
+        ".orders{grid-column:span 7}.expiry{grid-column:span 2}.measure{grid-column:span 4}}"
     )
 
     at = param.String(default="", doc="Indian time, as in 2025-08-29T11:02:14")
