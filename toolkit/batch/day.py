@@ -168,10 +168,10 @@ class DayRun:
                 return
 
     def _pass_time(self, before_ns: int, until_ns: int) -> None:
-        """Let reports arrive, and give a strategy with a clock every whole second in between."""
+        """Let reports arrive, and give a strategy with a clock every whole second in [before, until)."""
         with self._watch.stage("exchange"):
             if self._clocked:
-                first = before_ns // _SECOND_NS + 1
+                first = -(-before_ns // _SECOND_NS)
                 for second in range(first, -(-until_ns // _SECOND_NS)):
                     at_ns = second * _SECOND_NS
                     self.engine.run_until(at_ns)

@@ -12,6 +12,8 @@ from toolkit.errors import ToolkitError
 
 __all__ = ["app", "run"]
 
+_CTRL_C = 130
+
 app = typer.Typer(
     name="toolkit",
     no_args_is_help=True,
@@ -51,7 +53,7 @@ def run(argv: list[str]) -> int:
             raise
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say("stopped by Ctrl-C; nothing half-written was kept", 130)
+        code = _CTRL_C
     except BrokenPipeError:
         return 1
     except OSError as error:
@@ -64,6 +66,8 @@ def run(argv: list[str]) -> int:
         if debug:
             raise
         return _say(f"internal error: {type(error).__name__}: {error}; run again with --debug and report it", 1)
+    if code == _CTRL_C:  # typer turns Ctrl-C inside a verb into this code, without a word
+        return _say("stopped by Ctrl-C; nothing half-written was kept", _CTRL_C)
     return int(code or 0)
 
 
