@@ -1,4 +1,5 @@
-"""The session that ships is what its command makes, byte for byte, and says that it is synthetic."""
+"""The session that ships is what its command makes, byte for byte where the same
+polars wrote it and row for row with any other, and says that it is synthetic."""
 
 from __future__ import annotations
 
@@ -32,8 +33,14 @@ def test_the_command_makes_the_shipped_bytes_in_any_zone_and_hash_seed(shipped, 
     done = subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ours, again = _files(shipped), _files(tmp_path / "again")
-    assert sorted(ours) == sorted(again)
-    assert [name for name in ours if ours[name] != again[name]] == []
+    if open_session(shipped).meta["generator"]["polars"] == pl.__version__:
+        assert sorted(ours) == sorted(again)
+        assert [name for name in ours if ours[name] != again[name]] == []
+    else:
+        one, other = open_session(shipped), open_session(tmp_path / "again")
+        for table in ("chain", "futures", "spot", "eod", "ticks"):
+            assert one.frame(table).equals(other.frame(table)), table
+        assert one.instruments().equals(other.instruments())
 
 
 def test_the_rows_are_those_of_the_plan_whatever_writes_the_parquet(shipped, sample):

@@ -31,18 +31,22 @@ def generate(
 
     Example: toolkit generate --to out/synthetic --days 2 --seed 7
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from toolkit.store.synthetic import write_synthetic
 
     plan = _plan(days, seed, start, underlyings, sample)
     rows: dict[str, int] = {}
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("generate", total=plan.days * len(plan.underlyings))
 
-    def on_day(day: GeneratedDay) -> None:
-        for table, frame in day.tables.items():
-            rows[table] = rows.get(table, 0) + frame.height
-        if sys.stderr.isatty():
-            print(f"{day.date} {day.underlying}", file=sys.stderr)
+        def on_day(day: GeneratedDay) -> None:
+            for table, frame in day.tables.items():
+                rows[table] = rows.get(table, 0) + frame.height
+            bar.update(task, advance=1, description=f"{day.underlying} {day.date}")
 
-    meta = write_synthetic(to, plan, on_day)
+        meta = write_synthetic(to, plan, on_day)
     if as_json:
         print(json.dumps({"path": to, "synthetic": True, "rows": rows, **meta}, sort_keys=True))
         return

@@ -182,6 +182,7 @@ def describe(plan: SessionPlan, events: pl.DataFrame) -> dict[str, Any]:
             "tick_start": None if plan.tick_start is None else plan.tick_start.isoformat(),
             "tick_strikes": plan.tick_strikes,
             "every_event": plan.every_event,
+            "polars": pl.__version__,
         },
         "planted": planted_records(events),
     }
