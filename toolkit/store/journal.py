@@ -28,17 +28,21 @@ __all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "verify_file"]
 VERSION: Final = 1
 GENESIS: Final = "0" * 64
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS head (
+BEGIN IMMEDIATE;
+CREATE TABLE head (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     account TEXT NOT NULL, day TEXT NOT NULL, prev_hash TEXT NOT NULL, version INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS records (
+CREATE TABLE records (
     seq INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL, kind TEXT NOT NULL, cl_ord_id TEXT NOT NULL,
     payload BLOB NOT NULL, crc INTEGER NOT NULL, prev_hash TEXT NOT NULL, hash TEXT NOT NULL,
     version INTEGER NOT NULL, software TEXT NOT NULL
 ) STRICT;
 """
 _COLUMNS: Final = "seq, ts_ns, kind, cl_ord_id, payload, crc, prev_hash, hash, version, software"
+
+
+_BROKEN: Final = (sqlite3.DatabaseError, UnicodeDecodeError, TypeError)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -64,8 +68,9 @@ class Entry(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """Outcome of :meth:`Journal.verify`.
 
-    ``state`` is ``sound``, ``broken_tail`` (only records after ``good`` are damaged, none of a
-    later one is whole: what a crash may leave) or ``broken_middle`` (whole records follow a damaged one).
+    ``state`` is ``sound``, ``broken_tail`` (the records after ``good`` are damaged and no later one
+    is whole: what a crash may leave) or ``broken_middle`` (whole records follow a damaged one, or the file's
+    structure is broken so that nobody can tell).
     """
 
     state: str
@@ -143,7 +148,10 @@ class Journal:
 
     def records(self, after: int = 0) -> Iterator[Entry]:
         """Entries with ``seq`` above ``after``, in order."""
-        yield from _read(self._db, after)
+        try:
+            yield from _read(self._db, after)
+        except _BROKEN as error:
+            raise BadData(f"journal {self.path} cannot be read: {_line(error)}; restore the file") from None
 
     @property
     def last_hash(self) -> str:
@@ -185,22 +193,23 @@ class Journal:
             if "locked" in str(error):
                 raise Refused(f"journal {self.path} is held by another writer; stop that engine first") from None
             raise BadData(f"journal {self.path} cannot be opened: {error}; check the folder and its rights") from None
-        except sqlite3.DatabaseError as error:
-            raise BadData(f"{self.path} is not a journal: {error}; restore the file or move it away") from None
+        except _BROKEN as error:
+            raise BadData(f"{self.path} is not a journal: {_line(error)}; restore the file or move it away") from None
 
     def _open(self, prev_hash: str) -> None:
         try:
-            self._db.executescript(_SCHEMA)
+            fresh = self._db.execute("PRAGMA page_count").fetchone()[0] <= 1
+            if fresh:
+                self._db.executescript(_SCHEMA)
             head = self._db.execute("SELECT account, day, prev_hash, version FROM head").fetchone()
+            if head is None and not fresh:
+                raise BadData(f"{self.path} is not a journal: it has no head; restore the file or move it away")
             if head is None:
-                with self._db:
-                    self._db.execute("BEGIN IMMEDIATE")
-                    self._db.execute(
-                        "INSERT INTO head VALUES (1, ?, ?, ?, ?)", (self.account, self.day, prev_hash, VERSION)
-                    )
                 head = (self.account, self.day, prev_hash, VERSION)
-        except sqlite3.DatabaseError as error:
-            raise BadData(f"{self.path} is not a journal: {error}; restore the file or move it away") from None
+                self._db.execute("INSERT INTO head VALUES (1, ?, ?, ?, ?)", head)
+                self._db.execute("COMMIT")
+        except _BROKEN as error:
+            raise BadData(f"{self.path} is not a journal: {_line(error)}; restore the file or move it away") from None
         account, day, self._prev_hash, version = head
         if (account, day) != (self.account, self.day):
             raise BadData(f"journal {self.path} is of {account} on {day}, was asked for {self.account} on {self.day}")
@@ -210,11 +219,21 @@ class Journal:
         if verdict.state == "broken_middle":
             raise BadData(f"journal {self.path}: {verdict.text}; no trading from it, restore the file")
         if verdict.state == "broken_tail":
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.execute("DELETE FROM records WHERE seq > ?", (verdict.good,))
+            self._cut(verdict.good)
             self.repaired = verdict.total - verdict.good
         self._seq, self._hash = verdict.good, verdict.last_hash
+
+    def _cut(self, good: int) -> None:
+        """Remove the damaged tail; what cannot be removed cleanly is no tail."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("DELETE FROM records WHERE seq > ? OR seq < 1", (good,))
+            after = self.verify()
+        except _BROKEN as error:
+            raise BadData(f"journal {self.path} cannot be mended: {_line(error)}; restore the file") from None
+        if after.state != "sound" or after.good != good:
+            raise BadData(f"journal {self.path}: {after.text}; no trading from it, restore the file")
 
 
 def verify_file(path: Path | str) -> Verdict:
@@ -229,22 +248,28 @@ def verify_file(path: Path | str) -> Verdict:
     if not place.is_file():
         raise BadData(f"no journal at {place}; name the file")
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as db:
-            head = db.execute("SELECT prev_hash FROM head").fetchone()
+        with contextlib.closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=0.2)) as db:
+            head = _lenient(db).execute("SELECT prev_hash FROM head").fetchone()
             if head is None:
                 raise BadData(f"{place} is not a journal: it has no head; restore the file")
             return _verify(db, str(head[0]))
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Refused(f"journal {place} is held by a running engine; ask that engine, or stop it first") from None
-        raise BadData(f"journal {place} cannot be read: {error}; check the file and its rights") from None
-    except sqlite3.DatabaseError as error:
-        raise BadData(f"{place} is not a journal: {error}; restore the file") from None
+        raise BadData(f"{place} cannot be read as a journal: {error}; check the file and its rights") from None
+    except _BROKEN as error:
+        raise BadData(f"{place} is not a journal: {_line(error)}; restore the file") from None
+
+
+def _lenient(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Let damaged text come through, so that the record is seen to be damaged and those after it are read."""
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return db
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+        return _lenient(sqlite3.connect(path, isolation_level=None, timeout=0.5))
     except sqlite3.Error as error:
         raise BadData(f"journal {path} cannot be opened: {error}; check the folder and its rights") from None
 
@@ -278,9 +303,18 @@ def _read(db: sqlite3.Connection, after: int) -> Iterator[Entry]:
         yield Entry(*row)
 
 
+def _line(error: BaseException | str) -> str:
+    """An error of SQLite as one line: a damaged schema may carry any text."""
+    return " ".join(str(error).split())
+
+
 def _verify(db: sqlite3.Connection, prev_hash: str) -> Verdict:
     good, last, total, broken, whole_after, reason = 0, prev_hash, 0, False, False, ""
     try:
+        # A damaged page may simply seem to hold fewer records: the file's own bookkeeping tells.
+        structure = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if structure != "ok":
+            return Verdict("broken_middle", 0, 0, prev_hash, f"the file's structure is broken ({_line(structure)})")
         for entry in _read(db, 0):
             total += 1
             own = _whole(entry)
@@ -292,12 +326,12 @@ def _verify(db: sqlite3.Connection, prev_hash: str) -> Verdict:
                 broken = True
                 whole_after = own
                 reason = f"record {good + 1} is {'out of chain' if own else 'damaged'}"
-    except (sqlite3.DatabaseError, TypeError) as error:
-        broken, reason = True, f"unreadable after record {good}: {error}"
+    except _BROKEN as error:
+        return Verdict("broken_middle", good, total, last, f"unreadable after record {good} ({_line(error)})")
     if not broken:
         return Verdict("sound", good, total, last, f"{good} records, chain whole")
     if whole_after:
-        return Verdict("broken_middle", good, total, last, f"{reason} and whole records follow it")
+        return Verdict("broken_middle", good, total, last, f"{reason}, and whole records follow it")
     return Verdict("broken_tail", good, total, last, f"{reason}; {max(0, total - good)} records at the tail are lost")
 
 
