@@ -113,7 +113,7 @@ class QuoteBoard:
         bid, bid_qty, ask, ask_qty, ltp = self._values[row].tolist()
         return Quote(int(self._ts[row]), _paise(bid), _units(bid_qty), _paise(ask), _units(ask_qty), _paise(ltp))
 
-    def keys(self) -> Sequence[int]:
+    def known(self) -> Sequence[int]:
         """Every contract ever quoted, in the order first seen."""
         return list(self._row)
 

@@ -189,7 +189,7 @@ class Core:
             return self._deny(now_ns, request, denials)
         if len(parts) == 1:
             effects: list[Effect] = [self._write(now_ns, "order", order.cl_ord_id, {"asked": request, "sent": order})]
-            return [*effects, SendNew(order)]
+            return [*effects, SendNew(self.orders[order.cl_ord_id].request)]
         payload = {"asked": request, "sent": order, "children": parts}
         effects = [self._write(now_ns, "parent", order.cl_ord_id, payload)]
         return effects + [SendNew(self.orders[child].request) for child in self.children[order.cl_ord_id]]
