@@ -5,11 +5,15 @@ Arrays in, named tuples out; frames in, frames out; nothing here reads a file or
 
 from __future__ import annotations
 
+from toolkit.oi.batch import oi_shift
 from toolkit.oi.config import Adjustment, OIConfig, Threshold
+from toolkit.oi.engine import OIShiftEngine
 from toolkit.oi.gamma import Gex, delta_weighted_oi, gex, zero_gamma
 from toolkit.oi.levels import MaxPain, Moments, max_pain, oi_moments, pain_curve, pcr
 from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle
 from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain
+from toolkit.oi.result import ShiftResult
+from toolkit.oi.scores import cusum, robust_z
 from toolkit.oi.tracker import LevelTracker
 from toolkit.oi.transport import Shift, Transport, transport_shift, wasserstein_shift
 from toolkit.oi.walls import Walls, walls
@@ -22,8 +26,10 @@ __all__ = [
     "MaxPain",
     "Moments",
     "OIConfig",
+    "OIShiftEngine",
     "Prepared",
     "Shift",
+    "ShiftResult",
     "Skew",
     "Straddle",
     "Threshold",
@@ -31,13 +37,16 @@ __all__ = [
     "Walls",
     "buildup",
     "chain_matrix",
+    "cusum",
     "delta_weighted_oi",
     "gex",
     "max_pain",
     "oi_moments",
+    "oi_shift",
     "pain_curve",
     "pcr",
     "prepare_chain",
+    "robust_z",
     "skew",
     "straddle",
     "transport_shift",

@@ -58,9 +58,39 @@ LEVELS: Final = (
     "zero_gamma",
     "ce_delta_oi",
     "pe_delta_oi",
+    "ce_oi_step",
+    "pe_oi_step",
+    "ce_wall_step",
+    "pe_wall_step",
+    "gex_gross",
+    "ce_trapped",
+    "pe_trapped",
+    "ce_trapped_share",
+    "pe_trapped_share",
+    "carried",
+    "excluded",
+    "new_accounted",
+    "new_unknown",
 )
 LEVEL_INTS: Final = frozenset(
-    {"ce_oi", "pe_oi", "ce_oi_change", "pe_oi_change", "ce_wall_oi", "pe_wall_oi", "contracts", "fresh"}
+    {
+        "ce_oi",
+        "pe_oi",
+        "ce_oi_change",
+        "pe_oi_change",
+        "ce_wall_oi",
+        "pe_wall_oi",
+        "contracts",
+        "fresh",
+        "ce_oi_step",
+        "pe_oi_step",
+        "ce_wall_step",
+        "pe_wall_step",
+        "carried",
+        "excluded",
+        "new_accounted",
+        "new_unknown",
+    }
 )
 
 SHIFTS: Final = (

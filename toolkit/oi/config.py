@@ -82,8 +82,8 @@ class OIConfig:
         Continuous rate per ACT/365 year for implied volatility and Greeks on the forward.
     gex_signs : str
         The sign assumption of :func:`toolkit.oi.gex`.
-    zero_gamma_expiries : int
-        How many of the nearest expiries carry ``zero_gamma`` in the levels.
+    zero_gamma_days : float
+        Expiries at most this many days away carry ``zero_gamma`` in the levels.
     bucket_s, history_sessions, min_history : float, int, int
         Robust z-scores: time-of-day bucket, trailing sessions of the same days to expiry, least sample.
     cusum_k, cusum_h : float
@@ -115,7 +115,7 @@ class OIConfig:
     moment_window: float = 0.10
     rate: float = 0.0
     gex_signs: str = "dealer_long_calls"
-    zero_gamma_expiries: int = 1
+    zero_gamma_days: float = 35.0
     bucket_s: float = 900.0
     history_sessions: int = 20
     min_history: int = 12
@@ -129,6 +129,9 @@ class OIConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise BadData(f"OIConfig {name} must be one of {', '.join(choices)}, was {value!r}")
+        known = ("dealer_long_calls", "dealer_short_both")
+        if self.gex_signs not in known:
+            raise BadData(f"OIConfig gex_signs must be one of {', '.join(known)}, was {self.gex_signs!r}")
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise BadData(f"OIConfig {name} must be above 0, was {getattr(self, name)!r}")

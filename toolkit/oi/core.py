@@ -71,9 +71,12 @@ class ExpiryCore:
     close: Ints = field(default_factory=lambda: _blank(2, 0))
     scalars: Ints = field(default_factory=lambda: np.array([-1, 0, -1, -1, -1, 0, 0, 0], dtype=np.int64))
     held: Floats = field(default_factory=lambda: np.tile([np.nan, np.nan, 0.0], (2, 1)))
-    profile: Floats = field(default_factory=lambda: np.full((2, 4 * DISTANCES), np.nan))
+    profile: Floats = field(default_factory=lambda: np.full((2, 2, 4 * DISTANCES), np.nan))
     ring: Ints = field(default_factory=lambda: np.empty((0, 2, 0), dtype=np.int64))
     ring_ts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    followed: Floats = field(default_factory=lambda: np.array([np.nan, np.nan]))
+    held_oi: Ints = field(default_factory=lambda: _blank(2, 0))
+    entries: Floats = field(default_factory=lambda: np.zeros((2, 2, 0)))
 
     @classmethod
     def new(cls, config: OIConfig) -> ExpiryCore:
@@ -102,13 +105,16 @@ class ExpiryCore:
         if union.size == self.strikes_p.size:
             return
         at = np.searchsorted(union, self.strikes_p)
-        for name in ("last", "seen", "prev", "base", "close"):
+        for name in ("last", "seen", "prev", "base", "close", "held_oi"):
             wide = _blank(2, union.size)
             wide[:, at] = getattr(self, name)
             setattr(self, name, wide)
         ring = np.full((self.ring.shape[0], 2, union.size), UNKNOWN, dtype=np.int64)
         ring[:, :, at] = self.ring
         self.ring = ring
+        entries = np.zeros((2, 2, union.size))
+        entries[:, :, at] = self.entries
+        self.entries = entries
         self.strikes_p = union
 
     def run(self, bursts: Bursts) -> Rows:
@@ -167,4 +173,18 @@ class ExpiryCore:
         return core
 
 
-_ARRAYS: Final = ("last", "seen", "prev", "base", "close", "scalars", "held", "profile", "ring", "ring_ts")
+_ARRAYS: Final = (
+    "last",
+    "seen",
+    "prev",
+    "base",
+    "close",
+    "scalars",
+    "held",
+    "profile",
+    "ring",
+    "ring_ts",
+    "followed",
+    "held_oi",
+    "entries",
+)

@@ -71,11 +71,14 @@ L_TOP3: Final = _L["ce_top3_share"]
 L_WINDOW: Final = _L["ce_centroid_window"]
 L_CONTRACTS: Final = _L["contracts"]
 L_FRESH: Final = _L["fresh"]
+L_STEP: Final = _L["ce_oi_step"]
+L_COUNTS: Final = _L["carried"]
+L_WALL_STEP: Final = _L["ce_wall_step"]
 S_W1: Final = _S["w1"]
 S_STEP: Final = _S["step_w1"]
 PROFILE_SPAN: Final = 10  # distance buckets of 1 % of the forward on either side
 DISTANCES: Final = 2 * PROFILE_SPAN + 1
-PROFILE_KEEP: Final = 0.98  # weight of the past in the trailing profile, a burst
+PROFILE_KEEP: Final = 0.8  # weight of the past in the trailing profile, a session
 
 
 @kernel
@@ -106,9 +109,10 @@ def run_bursts(
     """Run T bursts over n strikes.
 
     Shapes: ``k`` (n,) points; ``ts spot forward`` (T,); ``oi volume effective`` (T, 2, n) with -1 unknown; state
-    ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 84), ``ring`` (R, 2, n); results
-    ``levels`` (T, len(LEVELS)), ``shifts`` (T, 2, len(SHIFTS)), ``base_ts`` (T,), ``was_known`` (T, 4): contracts
-    carried forward, excluded as too old, new and accounted for, new and unknown before.
+    ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 2, 84) of trailing sessions and today,
+    ``ring`` (R, 2, n); results ``levels`` (T, len(LEVELS)), ``shifts`` (T, 2, len(SHIFTS)), ``base_ts`` (T,),
+    ``was_known`` (T, 4): contracts carried forward, excluded as too old, new and accounted for, new and unknown
+    before. Long because it is the one place where a burst's order of work stands.
     """
     n = k.size
     at = np.empty(n, dtype=np.int64)
@@ -126,7 +130,7 @@ def run_bursts(
         new_day = scalars[0] != day
         eod = 1 if new_day and tod >= EOD_S else 0
         if new_day:
-            open_day(p, scalars, day, last, base, close)
+            open_day(p, scalars, day, last, base, close, profile)
         eff = effective[t]
         admit(ts[t], oi[t], volume[t], eod, p[2], scalars, last, seen, prev, base, close, eff, was_known[t])
         if int(p[0]) == ROLLING:
@@ -152,9 +156,13 @@ def run_bursts(
         row[L_SPOT] = spot[t]
         row[L_FORWARD] = forward[t]
         row[L_FRESH] = 1.0 if fresh else 0.0
+        for c in range(4):
+            row[L_COUNTS + c] = was_known[t, c]
         known_base = scalars[2] >= 0
         base_ts[t] = scalars[2]
-        level_row(kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, forward[t], p, held, profile, row)
+        level_row(kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, fresh, forward[t], p, held, profile, row)
+        if fresh and scalars[5] > 0:
+            step_columns(kc[:m], now[:, :m], step[:, :m], row)
         reach = p[5] if p[5] > 0 else default_reach(kc[:m], p[6])
         for s in range(2):
             out = shifts[t, s]
@@ -168,8 +176,19 @@ def run_bursts(
 
 
 @kernel
-def open_day(p: Floats, scalars: Ints, day: int, last: Ints, base: Ints, close: Ints) -> None:
-    """Start a session date: yesterday's last known OI becomes the previous close, and the base for now."""
+def open_day(p: Floats, scalars: Ints, day: int, last: Ints, base: Ints, close: Ints, profile: Floats) -> None:
+    """Start a session date: yesterday's last known OI becomes the previous close, and the base for now.
+
+    Yesterday's strike profile joins the trailing one here and not before: a profile that holds today's own walls
+    would divide them away.
+    """
+    for s in range(2):
+        for c in range(profile.shape[2]):
+            share = profile[s, 1, c]
+            if not math.isnan(share):
+                had = profile[s, 0, c]
+                profile[s, 0, c] = share if math.isnan(had) else PROFILE_KEEP * had + (1.0 - PROFILE_KEEP) * share
+                profile[s, 1, c] = math.nan
     if scalars[0] >= 0 and scalars[3] >= 0:
         close[:] = last
         scalars[4] = scalars[3]
@@ -281,6 +300,7 @@ def level_row(
     vol: Ints,
     old: Ints,
     known_base: bool,
+    fresh: bool,
     forward: float,
     p: Floats,
     held: Floats,
@@ -336,7 +356,7 @@ def level_row(
         if half >= 0.0:
             moments_kernel(k, now[s], forward, half, six)
             row[L_WINDOW + s] = six[0]
-        wall_columns(k, now[s], forward, p, held[s], classes, profile[s], s, row)
+        wall_columns(k, now[s], fresh, forward, p, held[s], classes, profile[s], s, row)
 
 
 @kernel
@@ -354,6 +374,7 @@ def change_ratios(row: Floats, calls: int) -> None:
 def wall_columns(
     k: Floats,
     oi: Ints,
+    fresh: bool,
     forward: float,
     p: Floats,
     held: Floats,
@@ -368,7 +389,8 @@ def wall_columns(
     prominence = np.empty(n)
     share = np.empty(n)
     raw = walls_kernel(k, oi, forward, p[7], p[8], p[9], is_wall, prominence, share)
-    wall = hold_wall(k, oi, raw, p[10], int(p[11]), held)
+    # only news counts towards the hysteresis: a repeated state is no second vote
+    wall = hold_wall(k, oi, raw, p[10], int(p[11]), held) if fresh else held[0]
     row[L_WALL + side] = wall
     if math.isnan(wall):
         return
@@ -381,8 +403,22 @@ def wall_columns(
     row[L_WALL_OI + side] = oi[where]
     row[L_PROMINENCE + side] = prominence[where]
     if forward > 0:
-        row[L_ADJUSTED + side] = adjusted_prominence(oi, classes, profile, where)
-        learn_profile(oi, classes, profile)
+        row[L_ADJUSTED + side] = adjusted_prominence(oi, classes, profile[0], where)
+        if fresh:
+            learn_profile(oi, classes, profile[1])
+
+
+@kernel
+def step_columns(k: Floats, now: Ints, step: Ints, row: Floats) -> None:
+    """Change since the last fresh burst: the side's total over comparable contracts, and at its wall."""
+    for s in range(2):
+        change = 0
+        for i in range(k.size):
+            if now[s, i] >= 0 and step[s, i] >= 0:
+                change += now[s, i] - step[s, i]
+                if k[i] == row[L_WALL + s]:
+                    row[L_WALL_STEP + s] = now[s, i] - step[s, i]
+        row[L_STEP + s] = change
 
 
 @kernel
@@ -424,7 +460,7 @@ def adjusted_prominence(oi: Ints, classes: Ints, profile: Floats, where: int) ->
 
 @kernel
 def learn_profile(oi: Ints, classes: Ints, profile: Floats) -> None:
-    """Blend this burst's mean share a strike into the trailing profile of (roundness, distance)."""
+    """Take this burst's mean share a strike by (roundness, distance) as today's profile."""
     total = 0
     sums = np.zeros(profile.size)
     counts = np.zeros(profile.size)
@@ -437,9 +473,7 @@ def learn_profile(oi: Ints, classes: Ints, profile: Floats) -> None:
         return
     for c in range(profile.size):
         if counts[c] > 0.0:
-            share = sums[c] / (counts[c] * total)
-            had = profile[c]
-            profile[c] = share if math.isnan(had) else PROFILE_KEEP * had + (1.0 - PROFILE_KEEP) * share
+            profile[c] = sums[c] / (counts[c] * total)
 
 
 @kernel

@@ -28,7 +28,6 @@ class LevelTracker:
     def __init__(self, config: OIConfig | None = None) -> None:
         self.config = OIConfig() if config is None else config
         self._core = ExpiryCore.new(self.config)
-        self._open_strike = math.nan
 
     def update(
         self,
@@ -94,13 +93,6 @@ class LevelTracker:
         wide = np.full((4, width), np.nan)
         for row, (values, name) in zip(wide, sides, strict=True):
             row[at] = as_floats(values, n, name)
-        self._open_strike = fill_prices(
-            self._core.strikes_p / 100.0,
-            rows,
-            wide[None, :2],
-            wide[None, 2:],
-            np.array([float(tte)]),
-            self.config,
-            self._open_strike,
-        )
+        years = np.array([float(tte)])
+        fill_prices(self._core, bursts.ts_ns, rows, wide[None, :2], wide[None, 2:], years, self.config)
         return dict(zip(LEVELS, rows.levels[0].tolist(), strict=True))
