@@ -180,7 +180,8 @@ def replay(
         with watch.stage("chain, IV, Greeks"):
             chain = build_day(clean, calendar.settlement_ns, exchange=exchange, rate=rate)
         run.day(source, day, chain, calendar, config, _journal_path(journal, day, last=last), total)
-        days.quality.append(day_quality(chain, clean, day, config.gap_s))
+        with watch.stage("prepare"):
+            days.quality.append(day_quality(chain, clean, day, config.gap_s))
     return run.result(_settings(source, name, made, run, [day for day, _ in days.clean]), summed(days.quality))
 
 
@@ -303,7 +304,8 @@ class _Run:
         total: int,
     ) -> None:
         """Run one day and keep what it leaves."""
-        instruments = listed(session, chain, day)
+        with self.watch.stage("load"):
+            instruments = listed(session, chain, day)
         self.instruments |= instruments
         core = Core(_ACCOUNT, limits=self.limits, instruments=instruments.values(), funds_p=self.funds_p)
         carried = self._carry(core)
@@ -326,8 +328,9 @@ class _Run:
                 book.close()
         self.core = core
         self.orders += core.orders.values()
-        self.levels.append(frames.levels_frame(chain.underlying, run.level_rows))
-        self.heat.append(frames.heat_frame(chain, live))
+        with self.watch.stage("OI levels"):
+            self.levels.append(frames.levels_frame(chain.underlying, run.level_rows))
+            self.heat.append(frames.heat_frame(chain, live))
         self.chains.append(chain)
 
     def _carry(self, core: Core) -> dict[str, Any]:

@@ -187,8 +187,9 @@ def build_day(
     recv, ts = stamps[0][first], stamps[1][first]
     frame = frame.with_columns(pl.Series("moment", moment))
     days: dict[dt.date, ExpiryDay] = {}
-    for expiry in sorted(frame["expiry"].unique().to_list()):
-        rows = frame.filter(pl.col("expiry") == expiry)
+    parts = {key[0]: part for key, part in frame.partition_by("expiry", as_dict=True, maintain_order=True).items()}
+    for expiry in sorted(parts):
+        rows = parts[expiry]
         days[expiry] = _expiry_day(rows, expiry, settlement_ns(expiry), recv, ts, str(names[0]), exchange, rate)
     spot = _carried(frame.group_by("moment").agg(pl.col("spot").drop_nulls().last()).sort("moment")["spot"])
     return DayChain(
