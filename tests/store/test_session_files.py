@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -297,16 +299,15 @@ class Broken(Exception):
     """An injected failure."""
 
 
-def faults(monkeypatch, fail_at: int, error: BaseException) -> list[str]:
-    """Make the ``fail_at``-th call that touches the disk raise; returns the calls seen."""
-    seen: list[str] = []
+def faults(monkeypatch, fail_at: int, error: BaseException) -> Callable[[], int]:
+    """Make the ``fail_at``-th call that touches the disk raise; what is returned tells the calls so far."""
+    calls = count(1)
 
     def wrap(owner: object, name: str) -> None:
         real = getattr(owner, name)
 
         def counted(*args, **kwargs):
-            seen.append(name)
-            if len(seen) == fail_at:
+            if next(calls) == fail_at:
                 raise error
             return real(*args, **kwargs)
 
@@ -314,7 +315,7 @@ def faults(monkeypatch, fail_at: int, error: BaseException) -> list[str]:
 
     for owner, name in ((os, "fsync"), (os, "replace"), (session_files, "_write"), (session_files, "_parquet")):
         wrap(owner, name)
-    return seen
+    return lambda: next(calls) - 1
 
 
 def steps_of_a_write(tmp_path, monkeypatch) -> int:
@@ -323,7 +324,8 @@ def steps_of_a_write(tmp_path, monkeypatch) -> int:
     with monkeypatch.context() as patch:
         seen = faults(patch, -1, Broken())
         put(path, {"chain": chain(1), "spot": spot(), "instruments": instruments(tokens=(3,))})
-    return len(seen)
+        steps = seen()
+    return steps
 
 
 @pytest.mark.parametrize(
@@ -366,7 +368,7 @@ def test_a_failing_first_write_leaves_no_folder_at_all(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         seen = faults(patch, -1, Broken())
         put(tmp_path / "probe" / "store", {"chain": chain()})
-        steps = len(seen)
+        steps = seen()
     for fail_at in range(1, steps + 1):
         with monkeypatch.context() as patch:
             faults(patch, fail_at, OSError(errno.ENOSPC, "No space left on device"))
@@ -380,20 +382,19 @@ def test_a_failing_first_write_leaves_no_folder_at_all(tmp_path, monkeypatch):
 
 KILLED = """
     import os, signal, sys
+    from itertools import count
     from pathlib import Path
     import polars as pl
     from toolkit.store import session_files
     from toolkit.store.session_files import StoreWriter
 
     path, extra, fail_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    calls = 0
+    calls = count(1)
 
     def wrap(owner, name):
         real = getattr(owner, name)
         def counted(*args, **kwargs):
-            global calls
-            calls += 1
-            if calls == fail_at:
+            if next(calls) == fail_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **kwargs)
         setattr(owner, name, counted)
@@ -403,7 +404,7 @@ KILLED = """
     with StoreWriter(path) as writer:
         writer.add({"chain": pl.read_parquet(extra / "chain.parquet"), "instruments": pl.read_parquet(extra / "instruments.parquet")})
         writer.commit({})
-    print(calls)
+    print(next(calls) - 1)
 """
 
 
