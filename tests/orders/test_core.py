@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import BadData
-from toolkit.orders.core import Core, Record, SendCancel, SendNew, SendReplace, Tell
+from toolkit.orders.core import Core
+from toolkit.orders.effects import Record, SendCancel, SendNew, SendReplace, Tell
 from toolkit.risk.limits import Limits, TradingState
 from toolkit.types import (
     Cancel,

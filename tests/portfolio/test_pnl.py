@@ -86,12 +86,12 @@ def test_settlement_says_what_is_wrong():
     with pytest.raises(BadData, match="does not expire"):
         settlement_value_p(contract("E", kind=Kind.EQUITY), 100)
     with pytest.raises(BadData, match="no terms for the expired position in C"):
-        expiry_fills(book(fill(1, Side.BUY, 75, 100)).open(), {}, 2450000, 9)
+        expiry_fills(book(fill(1, Side.BUY, 75, 100)).held(), {}, 2450000, 9)
 
 
 def test_expiry_closes_the_book_once():
     held = book(fill(1, Side.SELL, 75, 10000), fill(2, Side.BUY, 150, 5000, "P"), fill(3, Side.BUY, 75, 2450000, "F"))
-    closing = expiry_fills(held.open(), TERMS, 2460000, 9)
+    closing = expiry_fills(held.held(), TERMS, 2460000, 9)
     assert [(f.symbol, str(f.side), f.last_qty, f.last_px_p) for f in closing] == [
         ("C", "BUY", 75, 10000),
         ("F", "SELL", 75, 2460000),
@@ -99,7 +99,7 @@ def test_expiry_closes_the_book_once():
     ]
     for f in (*closing, *closing):
         held.apply(f)
-    assert held.open() == ()
+    assert held.held() == ()
     assert held.realized_p == 0 - 150 * 5000 + 75 * 10000
     assert expiry_fills(held.all(), TERMS, 2460000, 9) == ()
 
@@ -108,7 +108,7 @@ def test_expiry_closes_the_book_once():
 def test_settled_profit_is_payoff_minus_price(qty, px_p, final_p):
     side = Side.BUY if qty > 0 else Side.SELL
     held = book(fill(1, side, abs(qty), px_p), fill(2, side, abs(qty), px_p, "P"))
-    for f in expiry_fills(held.open(), TERMS, final_p, 9):
+    for f in expiry_fills(held.held(), TERMS, final_p, 9):
         held.apply(f)
     payoff = abs(final_p - 2_450_000)
     assert held.realized_p == qty * (payoff - 2 * px_p)

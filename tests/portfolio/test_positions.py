@@ -190,5 +190,5 @@ def test_a_carried_book_goes_on_as_if_nothing_had_happened(fills, cut, method):
     for f in fills[cut:]:
         second.apply(f)
     assert second.realized_p + first.realized_p == whole.realized_p
-    held = {p.symbol: (p.net_qty, p.open_cost_p) for p in second.open()}
-    assert held == {p.symbol: (p.net_qty, p.open_cost_p) for p in whole.open()}
+    held = {p.symbol: (p.net_qty, p.open_cost_p) for p in second.held()}
+    assert held == {p.symbol: (p.net_qty, p.open_cost_p) for p in whole.held()}

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import BadData, Refused
-from toolkit.orders.core import Record
+from toolkit.orders.effects import Record
 from toolkit.store.journal import GENESIS, VERSION, Journal, verify_file
 
 DAY = "2025-08-29"
@@ -118,7 +118,7 @@ def test_a_second_writer_is_refused(filled):
 def test_the_lock_dies_with_its_process(tmp_path):
     path = tmp_path / "j.db"
     code = (
-        "import os, sys; from toolkit.store.journal import Journal; from toolkit.orders.core import Record\n"
+        "import os, sys; from toolkit.store.journal import Journal; from toolkit.orders.effects import Record\n"
         f"j = Journal(sys.argv[1], account='PAPER', day='{DAY}')\n"
         "j.append([Record(1, 'order', 'A', b'x')]); os.kill(os.getpid(), 9)"
     )

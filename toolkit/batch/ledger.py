@@ -62,7 +62,7 @@ class Ledger:
     def value(self, ts_ns: int, core: Core, view: View | None) -> None:
         """Add the row of one snapshot: marks and Greeks as known then."""
         self.take(core)
-        marks = {p.symbol: _mark(core, p.symbol) for p in self.book.open()}
+        marks = {p.symbol: _mark(core, p.symbol) for p in self.book.held()}
         now = pnl(self.book, marks, self._charges)
         greeks = _greeks(view) if view is not None and marks else (0.0, 0.0, 0.0, 0.0)
         margin = _margin(core, ts_ns)

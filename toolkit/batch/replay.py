@@ -30,7 +30,8 @@ from toolkit.calendar import Calendar
 from toolkit.errors import BadData
 from toolkit.market.chain import DayChain, build_day
 from toolkit.oi import OIConfig, prepare_chain
-from toolkit.orders.core import Core, Record
+from toolkit.orders.core import Core
+from toolkit.orders.effects import Record
 from toolkit.orders.engine import Engine
 from toolkit.portfolio.charges import charges
 from toolkit.risk.limits import Limits

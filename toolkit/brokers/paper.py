@@ -284,7 +284,7 @@ class PaperBroker:
                 avg_px=p.avg_px,
                 realized=p.realized_p / 100.0,
             )
-            for p in self._positions.open()
+            for p in self._positions.held()
         )
 
     async def holdings(self) -> Sequence[Held]:

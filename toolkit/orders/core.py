@@ -2,9 +2,9 @@
 
 Every method returns the effects that its caller must perform, in order:
 
-- :class:`Record` first, durable in the journal, before
-- :class:`SendNew`, :class:`SendReplace`, :class:`SendCancel` go to the broker; and
-- :class:`Tell` is passed to the strategy that asked.
+- :class:`~toolkit.orders.effects.Record` first, durable in the journal, before
+- ``SendNew``, ``SendReplace``, ``SendCancel`` go to the broker; and
+- ``Tell`` is passed to the strategy that asked.
 
 The records alone rebuild the core: ``Core.replay(records)`` equals the core that wrote them.
 """
@@ -12,7 +12,6 @@ The records alone rebuild the core: ``Core.replay(records)`` equals the core tha
 from __future__ import annotations
 
 import datetime as dt
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +20,8 @@ import msgspec
 from toolkit.calendar import ist_date
 from toolkit.errors import BadData
 from toolkit.market.quotes import Quote
+from toolkit.orders import ids
+from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
 from toolkit.orders.lifecycle import Anomaly, apply, begin
 from toolkit.orders.slicing import legal_max, slices
 from toolkit.risk.book import RiskBook
@@ -44,11 +45,8 @@ from toolkit.types import (
     Target,
 )
 
-__all__ = ["Core", "Effect", "Record", "SendCancel", "SendNew", "SendReplace", "Tell"]
+__all__ = ["Core"]
 
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_ID_LENGTH: Final = 20
-_SEQ_LENGTH: Final = 5
 _WORKING: Final = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 _RANK: Final = {
     OrdStatus.CANCELED: 1,
@@ -57,44 +55,6 @@ _RANK: Final = {
     OrdStatus.FILLED: 0,
     OrdStatus.DENIED: 4,
 }
-
-
-class Record(msgspec.Struct, frozen=True):
-    """One thing to make durable. ``payload`` is JSON with a stable order of keys."""
-
-    ts_ns: int
-    kind: str
-    cl_ord_id: str
-    payload: bytes
-
-
-class SendNew(msgspec.Struct, frozen=True):
-    """Send this new order; a MARKET order carries its protection price in ``price_p``."""
-
-    request: OrderRequest
-
-
-class SendReplace(msgspec.Struct, frozen=True):
-    """Send this modification."""
-
-    modify: Modify
-    exchange: str
-
-
-class SendCancel(msgspec.Struct, frozen=True):
-    """Send a cancel."""
-
-    cl_ord_id: str
-    exchange: str
-
-
-class Tell(msgspec.Struct, frozen=True):
-    """Pass this report to the strategy."""
-
-    report: ExecutionReport
-
-
-Effect = Record | SendNew | SendReplace | SendCancel | Tell
 
 
 class Core:
@@ -172,7 +132,7 @@ class Core:
         BadData
             When the id is malformed, or was used for another order.
         """
-        _check_id(request.cl_ord_id)
+        ids.check(request.cl_ord_id)
         known = self._asked.get(request.cl_ord_id)
         if known is not None:
             if known == _journalable(request):
@@ -551,19 +511,13 @@ class Core:
             note=place.note or None,
         )
 
-    def _prefix(self, now_ns: int) -> str:
-        day = self.day or ist_date(now_ns)
-        return f"{day:%y%m%d}{_base36(zlib.crc32(self.account.encode()) % 36**4, 4)}"
-
     def _next_id(self, now_ns: int) -> str:
-        """Day, account and sequence in at most 20 letters and digits."""
-        return self._prefix(now_ns) + _base36(self._seq + 1, _SEQ_LENGTH)
+        return ids.make(self.day or ist_date(now_ns), self.account, self._seq + 1)
 
     def _count_id(self, cl_ord_id: str) -> None:
         """Move the sequence on past an id of ours, so that a rebuilt core never uses it again."""
-        prefix = self._prefix(0) if self.day is not None else ""
-        if prefix and cl_ord_id.startswith(prefix) and len(cl_ord_id) == len(prefix) + _SEQ_LENGTH:
-            self._seq = max(self._seq, int(cl_ord_id[len(prefix) :], 36))
+        if self.day is not None:
+            self._seq = max(self._seq, ids.sequence(cl_ord_id, self.day, self.account))
 
 
 class _Opening(msgspec.Struct):
@@ -630,11 +584,6 @@ def _rollup(parent: Order, kin: Sequence[Order], ts_ns: int) -> Order:
     )
 
 
-def _check_id(cl_ord_id: str) -> None:
-    if not (1 <= len(cl_ord_id) <= _ID_LENGTH and cl_ord_id.isascii() and cl_ord_id.isalnum()):
-        raise BadData(f"cl_ord_id must be 1 to {_ID_LENGTH} ASCII letters and digits, was {cl_ord_id!r}")
-
-
 def _journalable(request: OrderRequest) -> OrderRequest:
     """A denied order as JSON can carry it: numbers that are none become 0 or nothing; the denial shows them."""
 
@@ -647,11 +596,3 @@ def _journalable(request: OrderRequest) -> OrderRequest:
         price_p=whole(request.price_p),
         stop_px_p=whole(request.stop_px_p),
     )
-
-
-def _base36(number: int, width: int) -> str:
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
-    return text.rjust(width, "0")

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy.typing as npt
 
-from toolkit.orders.core import Core, Effect, Record, SendCancel, SendNew, SendReplace, Tell
+from toolkit.orders.core import Core
+from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
 from toolkit.risk.limits import TradingState
 from toolkit.sim.exchange import SimExchange
 from toolkit.types import ExecutionReport, Fill, Intent, OrderRequest

@@ -51,7 +51,7 @@ def pnl(book: PositionBook, marks: Mapping[str, float], charges: float = 0.0) ->
     """
     realized = book.realized_p / 100.0
     total, unmarked = 0.0, []
-    for position in book.open():
+    for position in book.held():
         value = unrealized(position, marks.get(position.symbol, math.nan))
         if math.isnan(value):
             unmarked.append(position.symbol)

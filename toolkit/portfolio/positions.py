@@ -138,7 +138,7 @@ class PositionBook:
         """Every position ever held, by account, exchange and symbol."""
         return tuple(self._frozen(key, self._lines[key]) for key in sorted(self._lines))
 
-    def open(self) -> tuple[Position, ...]:
+    def held(self) -> tuple[Position, ...]:
         """Positions that are not flat."""
         return tuple(p for p in self.all() if p.net_qty)
 

@@ -21,7 +21,7 @@ import msgspec
 
 from toolkit import __version__
 from toolkit.errors import BadData, Refused
-from toolkit.orders.core import Record
+from toolkit.orders.effects import Record
 
 __all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "verify_file"]
 
