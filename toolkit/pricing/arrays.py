@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,8 @@ Packed = tuple[list[Floats], int, tuple[int, ...], int]
 _SIGNS: Final = {"CE": 1.0, "C": 1.0, "PE": -1.0, "P": -1.0}
 _F64: Final = np.dtype(np.float64)
 _NOT_NEGATIVE: Final = frozenset({"forward", "strike", "tte", "iv", "price"})
-_UNIT: Final = (8,)
+_PLAIN: Final = 0x501  # C-contiguous, aligned, writeable
+_COPY: Final = 4096
 _ZERO: Final = np.zeros(1)
 
 
@@ -63,7 +65,7 @@ def _row(value: Any, name: str) -> Floats:
 
 
 def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
-    """Broadcast the inputs: one row each (length n, or 1), the steps as bits, the shape and n.
+    """Broadcast the inputs, the first of which is ``cp``: rows of length n (or 1), their steps as bits, shape, n.
 
     Raises
     ------
@@ -76,14 +78,14 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     rows = []
     for value in values:
         kind = type(value)
-        if kind is np.ndarray and value.dtype is _F64 and value.strides == _UNIT:
-            if value.shape != shape:
-                if shape:
+        if kind is np.ndarray:
+            if value.dtype is not _F64 or value.flags.num & _PLAIN != _PLAIN or value.shape != shape:
+                if shape or value.dtype is not _F64 or value.flags.num & _PLAIN != _PLAIN or value.ndim != 1:
                     return _pack_any(names, values)
                 shape = value.shape
             rows.append(value)
             mask |= bit
-        elif kind is float:
+        elif kind is float or kind is int:
             if value == 0.0:
                 rows.append(_ZERO)
             else:
@@ -96,8 +98,26 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     return rows, mask, shape, shape[0] if shape else 1
 
 
+class _SameMemory:
+    """The memory of a read-only array under a writable name: kernels only read it, numba types it alike."""
+
+    def __init__(self, row: Floats) -> None:
+        self.owner = row
+        pointer = row.__array_interface__["data"][0]
+        self.__array_interface__ = {"shape": row.shape, "typestr": "<f8", "data": (pointer, False), "version": 3}
+
+
+def _writable(row: Floats) -> Floats:
+    if row.flags.writeable and row.flags.aligned:
+        return row
+    if row.size < _COPY or not row.flags.aligned or sys.byteorder != "little":
+        return row.copy()
+    return np.asarray(_SameMemory(row))
+
+
 def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
-    rows = [_row(value, name) for name, value in zip(names, values, strict=True)]
+    numbers = (option_sign(values[0]), *values[1:])
+    rows = [_row(value, name) for name, value in zip(names, numbers, strict=True)]
     try:
         shape = np.broadcast_shapes(*[row.shape for row in rows])
     except ValueError:
@@ -107,10 +127,10 @@ def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     flat = []
     for i, row in enumerate(rows):
         if row.ndim == 0:
-            flat.append(row.reshape(1))
+            flat.append(_writable(row.reshape(1)))
             continue
         full = row if row.shape == shape else np.broadcast_to(row, shape)
-        flat.append(np.ascontiguousarray(full).reshape(-1))
+        flat.append(_writable(np.ascontiguousarray(full).reshape(-1)))
         mask |= 1 << i
     return flat, mask, shape, math.prod(shape)
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
-from toolkit.pricing.arrays import check_scalars, hand_back, option_sign, outputs, pack
+from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
 
 _NAMES: Final = ("cp", "forward", "strike", "tte", "iv", "rate", "dividend")
 _MODELS: Final = {"black76": False, "bsm": True}
 _UNUSED: Final = np.empty(0)
+_NONE: Final = 0.0
 
 
 class Greeks(NamedTuple):
@@ -75,7 +76,7 @@ def price(
     rate: Any = 0.0,
     *,
     model: str = "black76",
-    dividend: Any = 0.0,
+    dividend: Any = _NONE,
     threads: int = 1,
     out: Any = None,
 ) -> Any:
@@ -122,7 +123,7 @@ def greeks(
     rate: Any = 0.0,
     *,
     model: str = "black76",
-    dividend: Any = 0.0,
+    dividend: Any = _NONE,
     threads: int = 1,
     out: Any = None,
 ) -> Greeks:
@@ -145,7 +146,7 @@ def price_greeks(
     rate: Any = 0.0,
     *,
     model: str = "black76",
-    dividend: Any = 0.0,
+    dividend: Any = _NONE,
     threads: int = 1,
     out: Any = None,
 ) -> PriceGreeks:
@@ -166,7 +167,7 @@ def greeks2(
     rate: Any = 0.0,
     *,
     model: str = "black76",
-    dividend: Any = 0.0,
+    dividend: Any = _NONE,
     threads: int = 1,
     out: Any = None,
 ) -> Greeks2:
@@ -187,11 +188,15 @@ def _run(
     threads: int,
     out: Any,
 ) -> Any:
-    bsm = model_flag(model, values[6])
-    packed, mask, shape, n = pack(_NAMES, (option_sign(values[0]), *values[1:]))
+    dividend = values[6]
+    bsm = False if model == "black76" and dividend is _NONE else model_flag(model, dividend)
+    packed, mask, shape, n = pack(_NAMES, values)
+    if out is None and threads == 1 and shape == (n,):
+        to = [np.empty(n) for _ in names]
+        kernel(*packed, mask, bsm, 0, n, *([_UNUSED, *to] if names is Greeks._fields else to))
+        return to if len(to) > 1 else to[0]
     if not shape:
         check_scalars(_NAMES, packed)
     to, given = outputs(names, out, shape, n)
-    writes = [_UNUSED, *to] if names is Greeks._fields else to
-    parallel.run(kernel, (*packed, mask, bsm), writes, n, threads)
+    parallel.run(kernel, (*packed, mask, bsm), [_UNUSED, *to] if names is Greeks._fields else to, n, threads)
     return hand_back(out, to, given, shape)

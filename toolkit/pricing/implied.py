@@ -7,12 +7,13 @@ from typing import Any, Final
 import numpy as np
 
 from toolkit.pricing import inverse, parallel
-from toolkit.pricing.arrays import check_scalars, hand_back, option_sign, outputs, pack
+from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
 from toolkit.pricing.black import model_flag
 
 __all__ = ["implied_forward", "implied_vol"]
 
 _NAMES: Final = ("cp", "price", "forward", "strike", "tte", "rate", "dividend")
+_NONE: Final = 0.0
 
 
 def implied_vol(
@@ -24,7 +25,7 @@ def implied_vol(
     rate: Any = 0.0,
     *,
     model: str = "black76",
-    dividend: Any = 0.0,
+    dividend: Any = _NONE,
     threads: int = 1,
     out: Any = None,
 ) -> Any:
@@ -41,8 +42,12 @@ def implied_vol(
     BadData
         For scalars outside the domain; in arrays such rows are NaN.
     """
-    bsm = model_flag(model, dividend)
-    rows, mask, shape, n = pack(_NAMES, (option_sign(cp), price, forward, strike, tte, rate, dividend))
+    bsm = False if model == "black76" and dividend is _NONE else model_flag(model, dividend)
+    rows, mask, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
+    if out is None and threads == 1 and shape == (n,):
+        iv = np.empty(n)
+        inverse.implied_rows(*rows, mask, bsm, 0, n, iv)
+        return iv
     if not shape:
         check_scalars(_NAMES, rows)
     to, given = outputs(("iv",), out, shape, n)

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from toolkit.pricing.kernels import gap, log_of_ratio
+from toolkit.pricing.kernels import forward_of, gap, log_of_ratio
 from toolkit.pricing.normal import bracket, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
     BLOCK,
@@ -30,6 +30,7 @@ from toolkit.pricing.rows import (
     F,
     H,
     K,
+    Q,
     R,
     S,
     T,
@@ -37,9 +38,11 @@ from toolkit.pricing.rows import (
     W,
     X,
     carried,
+    constant,
     discount,
-    load,
-    store,
+    finish,
+    target,
+    view,
 )
 
 __all__ = ["implied_rows"]
@@ -48,8 +51,8 @@ SQRT_2PI: Final = 2.5066282746310002
 S_SHORT: Final = 0.25
 S_LONG: Final = 1.5
 CLOSE: Final = 5e-5
-C: Final = 11 * PITCH
-DONE: Final = 15 * PITCH
+C: Final = 15 * PITCH
+DONE: Final = 14 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -96,20 +99,20 @@ def relative_step(rho, d, h2, t2):
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def improve(buf, width, longer):
     """One step for every row not done; a row is done after a step below ``CLOSE``."""
-    for i in range(width):
-        h = buf[X + i] / buf[S + i]
-        buf[H + i] = h
-        buf[D + i] = bracket(h)
     if longer:
         for i in range(width):
-            h = buf[H + i]
-            t = 0.5 * buf[S + i]
-            buf[D + i] = series_long(buf[D + i], h * h, t * t)
+            s = buf[S + i]
+            h = buf[X + i] / s
+            t = 0.5 * s
+            buf[H + i] = h
+            buf[D + i] = series_long(bracket(h), h * h, t * t)
     else:
         for i in range(width):
-            h = buf[H + i]
-            t = 0.5 * buf[S + i]
-            buf[D + i] = series_short(buf[D + i], h * h, t * t)
+            s = buf[S + i]
+            h = buf[X + i] / s
+            t = 0.5 * s
+            buf[H + i] = h
+            buf[D + i] = series_short(bracket(h), h * h, t * t)
     left = 0
     for i in range(width):
         s = buf[S + i]
@@ -122,58 +125,30 @@ def improve(buf, width, longer):
         todo = buf[DONE + i] == 0.0
         buf[S + i] = fma(s, step, s) if todo else s
         done = abs(step) < CLOSE
-        buf[DONE + i] = 1.0 if done else buf[DONE + i]
+        buf[DONE + i] = 1.0 if todo & done else buf[DONE + i]
         left += todo & (not done)
     return left
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
-    buf = np.empty(SCRATCH)
-    for first in range(start, stop, BLOCK):
-        m = min(BLOCK, stop - first)
-        width = (m + 7) & ~7
-        load(buf, W, w, mask & 1, first, m, width)
-        load(buf, V, p, mask >> 1 & 1, first, m, width)
-        load(buf, F, f, mask >> 2 & 1, first, m, width)
-        load(buf, K, k, mask >> 3 & 1, first, m, width)
-        load(buf, T, t, mask >> 4 & 1, first, m, width)
-        load(buf, R, r, mask >> 5 & 1, first, m, width)
-        if bsm:
-            carried(buf, q, mask, first, m, width)
-        discount(buf, t, mask, r, width)
-        marked, longer = begin(buf, width, m)
-        left = improve(buf, width, longer)
-        if left:
-            improve(buf, width, longer)
-        for i in range(width):
-            buf[OUT + i] = buf[S + i] / math.sqrt(buf[T + i])
-        store(buf, OUT, out, first, m)
-        if marked or left:
-            for i in range(m):
-                if not (buf[DONE + i] == 1.0 and buf[S + i] < S_LONG):
-                    out[first + i] = implied_one(
-                        buf[W + i], buf[V + i], buf[F + i], buf[K + i], buf[T + i], buf[R + i], bsm
-                    )
-
-
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def begin(buf, width, m):
+def begin(buf, ws, ps, fs, ks, ts, width):
     """Time value, |x| and the first guess; rows out of the common domain are marked in DONE by 2."""
     longer = 0
     marked = 0
     for i in range(width):
-        f = buf[F + i]
-        k = buf[K + i]
-        w = buf[W + i]
-        t = buf[T + i]
+        f = fs[i]
+        k = ks[i]
+        w = ws[i]
+        t = ts[i]
         lo = f if f < k else k
         hi = f if f > k else k
         inside = w * (f - k)
-        c = buf[V + i] / buf[DF + i] - (inside if inside > 0.0 else 0.0)
+        c = ps[i] / buf[DF + i] - (inside if inside > 0.0 else 0.0)
         x = abs(log_ratio(f, k))
         share = c / lo
-        good = (
+        floor = 1e-7 * share
+        s = lognormal((x if x > floor else floor) * guess(hi - lo, c), x)
+        fine = (
             (lo > SMALL)
             & (hi < LARGE)
             & (t > SMALL)
@@ -181,11 +156,8 @@ def begin(buf, width, m):
             & (share > 1e-290)
             & (share < 0.5)
             & (abs(w) == 1.0)
-            & (abs(buf[R + i] * t) < 700.0)
+            & (s < S_LONG)
         )
-        floor = 1e-7 * share
-        s = lognormal((x if x > floor else floor) * guess(hi - lo, c), x)
-        fine = good & (s < S_LONG)
         buf[S + i] = s if fine else 1.0
         buf[X + i] = x if fine else 0.0
         buf[C + i] = SQRT_2PI * share if fine else 1.0
@@ -195,9 +167,53 @@ def begin(buf, width, m):
     return marked, longer
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
+    buf = np.empty(SCRATCH)
+    free = not (mask >> 5 & 1) and r[0] == 0.0
+    constant(buf, W, w, mask & 1)
+    constant(buf, V, p, mask >> 1 & 1)
+    constant(buf, F, f, mask >> 2 & 1)
+    constant(buf, K, k, mask >> 3 & 1)
+    constant(buf, T, t, mask >> 4 & 1)
+    constant(buf, R, r, mask >> 5 & 1)
+    constant(buf, Q, q, mask >> 6 & 1)
+    for i in range(BLOCK):
+        buf[DF + i] = 1.0
+    for first in range(start, stop, BLOCK):
+        m = min(BLOCK, stop - first)
+        width = (m + 7) & ~7
+        ws = view(buf, W, w, mask & 1, first, m)
+        ps = view(buf, V, p, mask >> 1 & 1, first, m)
+        fs = view(buf, F, f, mask >> 2 & 1, first, m)
+        ks = view(buf, K, k, mask >> 3 & 1, first, m)
+        ts = view(buf, T, t, mask >> 4 & 1, first, m)
+        rs = view(buf, R, r, mask >> 5 & 1, first, m)
+        if not free:
+            discount(buf, rs, ts, width)
+        if bsm:
+            fs = carried(buf, fs, rs, view(buf, Q, q, mask >> 6 & 1, first, m), ts, width)
+        marked, longer = begin(buf, ws, ps, fs, ks, ts, width)
+        left = improve(buf, width, longer)
+        if left:
+            improve(buf, width, longer)
+        to = target(buf, OUT, out, first, m)
+        for i in range(width):
+            to[i] = buf[S + i] / math.sqrt(ts[i])
+        finish(buf, OUT, out, first, m)
+        if marked or left:
+            for i in range(m):
+                if not (buf[DONE + i] == 1.0 and buf[S + i] < S_LONG):
+                    j = first + i
+                    out[j] = implied_one(
+                        ws[i], ps[i], f[j * (mask >> 2 & 1)], ks[i], ts[i], rs[i], q[j * (mask >> 6 & 1)], bsm
+                    )
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def implied_one(w, p, f, k, t, r, bsm):
+def implied_one(w, p, f, k, t, r, q, bsm):
     """One row with care: NaN without a solution, 0 at intrinsic value, inf at the bound."""
+    f = forward_of(f, t, r, q, bsm)
     if not (w * w == 1.0 and f > 0.0 and k > 0.0 and t > 0.0 and p >= 0.0):
         return math.nan
     if math.isinf(f) or math.isinf(k) or math.isinf(t):

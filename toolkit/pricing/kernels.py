@@ -9,7 +9,16 @@ from numba import njit
 
 from toolkit.pricing.normal import bracket, log_ratio, mills, series_long
 
-__all__ = ["forward_of", "gap", "greeks2_rows", "greeks_one", "log_of_ratio", "price_one", "time_value"]
+__all__ = [
+    "forward_of",
+    "gap",
+    "greeks2_rows",
+    "greeks_one",
+    "log_of_ratio",
+    "price_careful",
+    "price_one",
+    "time_value",
+]
 
 SQRT_2PI: Final = 2.5066282746310002
 
@@ -83,6 +92,12 @@ def price_one(w, f, k, t, v, df):
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
 def forward_of(f, t, r, q, bsm):
     return f * math.exp((r - q) * t) if bsm else f
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def price_careful(w, f, k, t, v, r, q, bsm):
+    """One row of any kind: limits, NaN, any total volatility."""
+    return price_one(w, forward_of(f, t, r, q, bsm), k, t, v, math.exp(-r * t))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from toolkit.pricing.kernels import greeks_one, price_one
+from toolkit.pricing.kernels import greeks_one, price_careful
 from toolkit.pricing.normal import bracket, exp_poly, fma, log_ratio, mills, series_long, series_short, touch
 
 __all__ = ["BLOCK", "greeks_rows", "price_rows"]
@@ -38,113 +38,104 @@ X: Final = 7 * PITCH
 S: Final = 8 * PITCH
 H: Final = 9 * PITCH
 D: Final = 10 * PITCH
-DF: Final = 12 * PITCH
-BASE: Final = 11 * PITCH
+DF: Final = 11 * PITCH
+GROWN: Final = 12 * PITCH
 OUT: Final = 13 * PITCH
-PRICE: Final = 14 * PITCH
-TAIL: Final = 15 * PITCH
-DELTA: Final = 16 * PITCH
-GAMMA: Final = 17 * PITCH
-VEGA: Final = 18 * PITCH
-THETA: Final = 19 * PITCH
-RHO: Final = 20 * PITCH
+TAIL: Final = 14 * PITCH
+OUTS: Final = 15 * PITCH
 SCRATCH: Final = 21 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def load(buf, at, row, step, start, m, width):
-    """Copy ``m`` values of an input (or repeat its only one), padded to ``width``."""
+def constant(buf, at, row, step):
+    """Repeat the only value of an input; done once, before the blocks."""
+    if not step:
+        for i in range(BLOCK):
+            buf[at + i] = row[0]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def view(buf, at, row, step, first, m):
+    """The block of an input: its own memory where whole, else a padded copy (or the repeated constant)."""
     if step:
+        if m == BLOCK:
+            for i in range(0, BLOCK, 8):
+                touch(row, first + BLOCK + i)
+            return row[first : first + BLOCK]
         for i in range(m):
-            buf[at + i] = row[np.uint64(start + i)]
-        for i in range(m, width):
-            buf[at + i] = row[start]
+            buf[at + i] = row[np.uint64(first + i)]
+        for i in range(m, (m + 7) & ~7):
+            buf[at + i] = row[first]
+    return buf[at : at + BLOCK]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def target(buf, at, out, first, m):
+    """Where a block of results goes: its place where whole, else scratch."""
+    if m == BLOCK:
         for i in range(0, BLOCK, 8):
-            touch(row, start + BLOCK + i)
-    else:
-        value = row[0]
-        for i in range(width):
-            buf[at + i] = value
+            touch(out, first + BLOCK + i)
+        return out[first : first + BLOCK]
+    return buf[at : at + BLOCK]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def gaps(buf, width, longer):
-    """D <- (M(h - t) - M(h + t)) / 2t for every row, t = s / 2."""
+def finish(buf, at, out, first, m):
+    """Copy the results of a block that is not whole."""
+    if m < BLOCK:
+        for i in range(m):
+            out[np.uint64(first + i)] = buf[at + i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def discount(buf, rates, years, width):
+    """DF <- exp(-rate * tte); NaN where that is no normal number."""
     for i in range(width):
-        buf[D + i] = bracket(buf[H + i])
-    if longer:
-        for i in range(width):
-            h = buf[H + i]
-            t = 0.5 * buf[S + i]
-            buf[D + i] = series_long(buf[D + i], h * h, t * t)
-    else:
-        for i in range(width):
-            h = buf[H + i]
-            t = 0.5 * buf[S + i]
-            buf[D + i] = series_short(buf[D + i], h * h, t * t)
+        z = -rates[i] * years[i]
+        df = exp_poly(z if abs(z) < 700.0 else 0.0)
+        buf[DF + i] = df if abs(z) < 700.0 else math.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def discount(buf, t, mask, r, width):
-    """DF <- exp(-rate * tte), 1 where every rate is the one number 0."""
-    if mask >> 5 & 1 or r[0] != 0.0:
-        for i in range(width):
-            z = -buf[R + i] * buf[T + i]
-            buf[DF + i] = exp_poly(z if abs(z) < 700.0 else 0.0)
-    else:
-        for i in range(width):
-            buf[DF + i] = 1.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def carried(buf, q, mask, start, m, width):
-    """F <- spot * exp((rate - dividend) * tte)."""
-    load(buf, Q, q, mask >> 6 & 1, start, m, width)
+def carried(buf, spots, rates, yields, years, width):
+    """GROWN <- spot * exp((rate - dividend) * tte), the forward; NaN where that is no normal number."""
     for i in range(width):
-        z = (buf[R + i] - buf[Q + i]) * buf[T + i]
-        buf[F + i] = buf[F + i] * exp_poly(z if abs(z) < 700.0 else 0.0)
+        z = (rates[i] - yields[i]) * years[i]
+        growth = exp_poly(z if abs(z) < 700.0 else 0.0)
+        buf[GROWN + i] = spots[i] * (growth if abs(z) < 700.0 else math.nan)
+    return buf[GROWN : GROWN + BLOCK]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def front(buf, f, k, t, v, w, r, q, mask, bsm, start, m, width):
-    """Load a block and find x = ln(F/K), s and h = |x|/s; other rows get h = -1 and harmless values.
+def front(buf, ws, fs, ks, ts, vs, width):
+    """X, S, H <- ln(F/K), total volatility and |x|/s; rows out of the common domain get h = -1 and s = 1.
 
-    Returns how many rows need the long series and how many are out of the common domain.
+    Returns how many rows need the long series and how many are out of the domain.
     """
-    load(buf, W, w, mask & 1, start, m, width)
-    load(buf, F, f, mask >> 1 & 1, start, m, width)
-    load(buf, K, k, mask >> 2 & 1, start, m, width)
-    load(buf, T, t, mask >> 3 & 1, start, m, width)
-    load(buf, V, v, mask >> 4 & 1, start, m, width)
-    load(buf, R, r, mask >> 5 & 1, start, m, width)
-    if bsm:
-        carried(buf, q, mask, start, m, width)
-    discount(buf, t, mask, r, width)
     longer = 0
     marked = 0
     for i in range(width):
-        f_i = buf[F + i]
-        k_i = buf[K + i]
-        t_i = buf[T + i]
-        v_i = buf[V + i]
-        s = v_i * math.sqrt(t_i)
-        x = log_ratio(f_i, k_i)
+        f = fs[i]
+        k = ks[i]
+        t = ts[i]
+        v = vs[i]
+        s = v * math.sqrt(t)
+        x = log_ratio(f, k)
         h = abs(x) / s
-        a = h - 0.5 * s
-        lo = f_i if f_i < k_i else k_i
-        hi = f_i if f_i > k_i else k_i
-        short = t_i if t_i < v_i else v_i
+        lo = f if f < k else k
+        hi = f if f > k else k
+        short = t if t < v else v
         good = (
             (lo > SMALL)
             & (hi < LARGE)
             & (short > SMALL)
             & (s < S_LONG)
-            & (abs(a - 38.0) > 1.0)
-            & (abs(buf[W + i]) == 1.0)
-            & (abs(buf[R + i] * t_i) < 700.0)
+            & (abs(h - 0.5 * s - 38.0) > 1.0)
+            & (abs(ws[i]) == 1.0)
+            & (buf[DF + i] > 0.0)
         )
-        buf[S + i] = s if good else 0.0
         buf[X + i] = x if good else 0.0
+        buf[S + i] = s if good else 1.0
         buf[H + i] = h if good else -1.0
         longer += good & (s > S_SHORT)
         marked += not good
@@ -152,135 +143,173 @@ def front(buf, f, k, t, v, w, r, q, mask, bsm, start, m, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def time_values(buf, width):
-    """OUT <- undiscounted time value; BASE <- F * phi(d1)."""
-    for i in range(width):
-        f_i = buf[F + i]
-        k_i = buf[K + i]
-        s = buf[S + i]
-        a = buf[H + i] - 0.5 * s
-        z = -0.5 * a * a
-        lo = f_i if f_i < k_i else k_i
-        base = lo * (INV_SQRT_2PI * exp_poly(z if z > -700.0 else -700.0))
-        base = base if z > -700.0 else 0.0
-        buf[BASE + i] = base
-        buf[OUT + i] = base * (s * buf[D + i])
+def gaps(buf, width, longer):
+    """D <- (M(h - t) - M(h + t)) / 2t for every row, t = s / 2."""
+    if longer:
+        for i in range(width):
+            h = buf[H + i]
+            t = 0.5 * buf[S + i]
+            buf[D + i] = series_long(bracket(h), h * h, t * t)
+    else:
+        for i in range(width):
+            h = buf[H + i]
+            t = 0.5 * buf[S + i]
+            buf[D + i] = series_short(bracket(h), h * h, t * t)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def prices(buf, width):
-    """PRICE <- discounted price from the time value."""
-    for i in range(width):
-        inside = buf[W + i] * (buf[F + i] - buf[K + i])
-        buf[PRICE + i] = buf[DF + i] * (buf[OUT + i] + (inside if inside > 0.0 else 0.0))
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def store(buf, at, out, first, m):
-    """Copy ``m`` results to their place."""
-    for i in range(m):
-        out[np.uint64(first + i)] = buf[at + i]
-    for i in range(0, BLOCK, 8):
-        touch(out, first + BLOCK + i)
+def base_of(lo, h, s):
+    """F * phi(d1), which is min(F, K) * phi(h - s/2)."""
+    a = h - 0.5 * s
+    z = -0.5 * a * a
+    base = lo * (INV_SQRT_2PI * exp_poly(z if z > -700.0 else -700.0))
+    return base if z > -700.0 else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def price_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, out):
     buf = np.empty(SCRATCH)
+    free = not (mask >> 5 & 1) and r[0] == 0.0
+    constants(buf, w, f, k, t, v, r, q, mask)
     for first in range(start, stop, BLOCK):
         m = min(BLOCK, stop - first)
         width = (m + 7) & ~7
-        longer, marked = front(buf, f, k, t, v, w, r, q, mask, bsm, first, m, width)
+        ws = view(buf, W, w, mask & 1, first, m)
+        fs = view(buf, F, f, mask >> 1 & 1, first, m)
+        ks = view(buf, K, k, mask >> 2 & 1, first, m)
+        ts = view(buf, T, t, mask >> 3 & 1, first, m)
+        vs = view(buf, V, v, mask >> 4 & 1, first, m)
+        if not free:
+            discount(buf, view(buf, R, r, mask >> 5 & 1, first, m), ts, width)
+        if bsm:
+            rs = view(buf, R, r, mask >> 5 & 1, first, m)
+            fs = carried(buf, fs, rs, view(buf, Q, q, mask >> 6 & 1, first, m), ts, width)
+        longer, marked = front(buf, ws, fs, ks, ts, vs, width)
         gaps(buf, width, longer)
-        time_values(buf, width)
-        prices(buf, width)
-        store(buf, PRICE, out, first, m)
+        to = target(buf, OUT, out, first, m)
+        for i in range(width):
+            f_i = fs[i]
+            k_i = ks[i]
+            s = buf[S + i]
+            inside = ws[i] * (f_i - k_i)
+            c = base_of(f_i if f_i < k_i else k_i, buf[H + i], s) * (s * buf[D + i])
+            to[i] = buf[DF + i] * (c + (inside if inside > 0.0 else 0.0))
+        finish(buf, OUT, out, first, m)
         if marked:
             for i in range(m):
                 if buf[H + i] < 0.0:
-                    out[first + i] = price_one(
-                        buf[W + i], buf[F + i], buf[K + i], buf[T + i], buf[V + i], math.exp(-buf[R + i] * buf[T + i])
+                    j = first + i
+                    out[j] = price_careful(
+                        ws[i],
+                        f[j * (mask >> 1 & 1)],
+                        ks[i],
+                        ts[i],
+                        vs[i],
+                        r[j * (mask >> 5 & 1)],
+                        q[j * (mask >> 6 & 1)],
+                        bsm,
                     )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def constants(buf, w, f, k, t, v, r, q, mask):
+    """Repeat every input that has one value, and a discount factor of 1."""
+    constant(buf, W, w, mask & 1)
+    constant(buf, F, f, mask >> 1 & 1)
+    constant(buf, K, k, mask >> 2 & 1)
+    constant(buf, T, t, mask >> 3 & 1)
+    constant(buf, V, v, mask >> 4 & 1)
+    constant(buf, R, r, mask >> 5 & 1)
+    constant(buf, Q, q, mask >> 6 & 1)
+    for i in range(BLOCK):
+        buf[DF + i] = 1.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def greeks_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, price, delta, gamma, vega, theta, rho):
     buf = np.empty(SCRATCH)
+    free = not (mask >> 5 & 1) and r[0] == 0.0
+    constants(buf, w, f, k, t, v, r, q, mask)
     for first in range(start, stop, BLOCK):
         m = min(BLOCK, stop - first)
         width = (m + 7) & ~7
-        longer, marked = front(buf, f, k, t, v, w, r, q, mask, bsm, first, m, width)
+        ws = view(buf, W, w, mask & 1, first, m)
+        spots = view(buf, F, f, mask >> 1 & 1, first, m)
+        ks = view(buf, K, k, mask >> 2 & 1, first, m)
+        ts = view(buf, T, t, mask >> 3 & 1, first, m)
+        vs = view(buf, V, v, mask >> 4 & 1, first, m)
+        rs = view(buf, R, r, mask >> 5 & 1, first, m)
+        qs = view(buf, Q, q, mask >> 6 & 1, first, m)
+        if not free:
+            discount(buf, rs, ts, width)
+        fs = carried(buf, spots, rs, qs, ts, width) if bsm else spots
+        longer, marked = front(buf, ws, fs, ks, ts, vs, width)
         gaps(buf, width, longer)
-        time_values(buf, width)
-        prices(buf, width)
         for i in range(width):
-            d1 = fma(0.5, buf[S + i], buf[X + i] / buf[S + i])
-            buf[D + i] = d1
+            s = buf[S + i]
+            d1 = fma(0.5, s, buf[X + i] / s)
+            buf[X + i] = d1
             buf[TAIL + i] = mills(abs(d1))
-        first_greeks(buf, width)
+        to_price = target(buf, OUT, price, first, m) if price.size else buf[OUT : OUT + BLOCK]
+        to_delta = target(buf, OUTS, delta, first, m)
+        to_gamma = target(buf, OUTS + PITCH, gamma, first, m)
+        to_vega = target(buf, OUTS + 2 * PITCH, vega, first, m)
+        to_theta = target(buf, OUTS + 3 * PITCH, theta, first, m)
+        to_rho = target(buf, OUTS + 4 * PITCH, rho, first, m)
+        for i in range(width):
+            f_i = fs[i]
+            k_i = ks[i]
+            s = buf[S + i]
+            inside = ws[i] * (f_i - k_i)
+            base = base_of(f_i if f_i < k_i else k_i, buf[H + i], s)
+            buf[S + i] = base
+            to_price[i] = buf[DF + i] * (base * (s * buf[D + i]) + (inside if inside > 0.0 else 0.0))
+        for i in range(width):
+            f_i = fs[i]
+            t_i = ts[i]
+            root = math.sqrt(t_i)
+            df = buf[DF + i]
+            s = vs[i] * root
+            base = df * buf[S + i]
+            inverse = 1.0 / (f_i * s * t_i)
+            over_f = inverse * (s * t_i)
+            d1 = buf[X + i]
+            tail = base * over_f * buf[TAIL + i]
+            up = tail if d1 < 0.0 else df - tail
+            down = df - tail if d1 < 0.0 else tail
+            to_delta[i] = up if ws[i] > 0.0 else -down
+            to_gamma[i] = base * over_f * (inverse * t_i)
+            to_vega[i] = base * root
+            to_theta[i] = fma(rs[i], to_price[i], -0.5 * base * (s * (inverse * f_i * s)))
+            to_rho[i] = -t_i * to_price[i]
         if bsm:
-            load(buf, K, f, mask >> 1 & 1, first, m, width)
-            to_spot(buf, width)
+            to_spot(spots, fs, rs, qs, ts, to_delta, to_gamma, to_theta, to_rho, width)
         if price.size:
-            store(buf, PRICE, price, first, m)
-        store(buf, DELTA, delta, first, m)
-        store(buf, GAMMA, gamma, first, m)
-        store(buf, VEGA, vega, first, m)
-        store(buf, THETA, theta, first, m)
-        store(buf, RHO, rho, first, m)
+            finish(buf, OUT, price, first, m)
+        finish(buf, OUTS, delta, first, m)
+        finish(buf, OUTS + PITCH, gamma, first, m)
+        finish(buf, OUTS + 2 * PITCH, vega, first, m)
+        finish(buf, OUTS + 3 * PITCH, theta, first, m)
+        finish(buf, OUTS + 4 * PITCH, rho, first, m)
         if marked:
             for i in range(m):
                 if buf[H + i] < 0.0:
                     j = first + i
                     p, delta[j], gamma[j], vega[j], theta[j], rho[j] = greeks_one(
-                        buf[W + i],
-                        f[j * (mask >> 1 & 1)],
-                        k[j * (mask >> 2 & 1)],
-                        buf[T + i],
-                        buf[V + i],
-                        buf[R + i],
-                        q[j * (mask >> 6 & 1)],
-                        bsm,
+                        ws[i], spots[i], ks[i], ts[i], vs[i], rs[i], qs[i], bsm
                     )
                     if price.size:
                         price[j] = p
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def first_greeks(buf, width):
-    """The Greeks by the forward, undiscounted tail probabilities from Mills ratios."""
+def to_spot(spots, fs, rs, qs, ts, delta, gamma, theta, rho, width):
+    """From the forward's Greeks to the spot's."""
     for i in range(width):
-        f_i = buf[F + i]
-        t_i = buf[T + i]
-        s = buf[S + i]
-        root = math.sqrt(t_i)
-        df = buf[DF + i]
-        base = buf[BASE + i]
-        inverse = 1.0 / (f_i * s * t_i)
-        over_f = inverse * (s * t_i)
-        w = buf[W + i]
-        d1 = buf[D + i]
-        tail = base * over_f * buf[TAIL + i]
-        up = tail if d1 < 0.0 else 1.0 - tail
-        down = 1.0 - tail if d1 < 0.0 else tail
-        buf[DELTA + i] = df * (up if w > 0.0 else -down)
-        buf[GAMMA + i] = df * base * over_f * (inverse * t_i)
-        buf[VEGA + i] = df * base * root
-        buf[THETA + i] = fma(buf[R + i], buf[PRICE + i], -0.5 * df * base * (s * (inverse * f_i * s)))
-        buf[RHO + i] = -t_i * buf[PRICE + i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def to_spot(buf, width):
-    """From the forward's Greeks to the spot's; K holds the spot, Q the dividend yield."""
-    for i in range(width):
-        spot = buf[K + i]
-        t_i = buf[T + i]
-        q_i = buf[Q + i]
-        growth = buf[F + i] / spot
-        by_forward = buf[DELTA + i]
-        delta = by_forward * growth
-        buf[DELTA + i] = delta
-        buf[GAMMA + i] = buf[GAMMA + i] * growth * growth
-        buf[THETA + i] = fma(q_i - buf[R + i], spot * delta, buf[THETA + i])
-        buf[RHO + i] = fma(spot * delta, t_i, buf[RHO + i])
+        spot = spots[i]
+        growth = fs[i] / spot
+        by_spot = delta[i] * growth
+        delta[i] = by_spot
+        gamma[i] = gamma[i] * growth * growth
+        theta[i] = fma(qs[i] - rs[i], spot * by_spot, theta[i])
+        rho[i] = fma(spot * by_spot, ts[i], rho[i])
