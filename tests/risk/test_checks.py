@@ -333,6 +333,14 @@ def test_unknown_funds_or_parameters_deny_and_closing_is_always_allowed():
     assert rules(order(), book, limits) == []
 
 
+def test_a_held_contract_without_terms_denies_what_needs_margin():
+    book = make_book()
+    hold(book, "NIFTY 21AUG2025 24500 CE", 75)
+    (denial,) = check(order(), book, msgspec.structs.replace(FREE, check_margin=True), NOW)
+    assert denial.rule == "margin"
+    assert "NIFTY 21AUG2025 24500 CE" in denial.text
+
+
 def test_open_sells_count_in_the_margin_and_open_buys_give_no_benefit():
     limits = msgspec.structs.replace(FREE, check_margin=True)
     book = make_book()

@@ -336,6 +336,18 @@ def test_jitter_comes_from_the_seed():
     assert all(T + 2 * SECOND <= t <= T + 4 * SECOND for t in times(3))
 
 
+def test_ids_of_two_days_never_meet():
+    def ids(day):
+        sim = SimExchange([CALL])
+        start = ist_ns(day, dt.time(9, 15))
+        sim.open_session(start, start + 3600 * SECOND)
+        sim.place(order(price=9000), start)
+        return {i for r in sim.advance(start) for i in (r.exec_id, r.order_id)}
+
+    assert not ids(DAY) & ids(dt.date(2025, 9, 1))
+    assert ids(DAY) == ids(DAY)
+
+
 @pytest.mark.parametrize("bad", [{"latency_ns": -1}, {"jitter_ns": -1}])
 def test_negative_latency_is_refused(bad):
     with pytest.raises(BadData, match="must not be negative"):

@@ -364,8 +364,11 @@ def _margin(c: _Case) -> Denial | None:
         return None
     if c.book.reduces(c.order.symbol, c.order.side, max(0, c.added)):
         return None
-    underlying = c.instrument.underlying
-    missing = {underlying, *(c.book.instruments[s].underlying for s in c.book.net)} - set(c.book.span)
+    unlisted = [symbol for symbol in sorted(c.book.net) if symbol not in c.book.instruments]
+    if unlisted:
+        text = f"the terms of the held {', '.join(unlisted)} are not known today; settle or import them"
+        return Denial("margin", "known", "unknown", text)
+    missing = _underlyings(c) - set(c.book.span)
     if c.book.funds_p is None or missing:
         what = "available funds" if c.book.funds_p is None else f"margin parameters of {', '.join(sorted(missing))}"
         return Denial("margin", "known", "unknown", f"{what} are not known")
@@ -375,14 +378,20 @@ def _margin(c: _Case) -> Denial | None:
     return Denial("margin", have, need, f"estimated margin Rs {need / 100:.2f} exceeds funds of Rs {have / 100:.2f}")
 
 
+def _underlyings(c: _Case) -> set[str]:
+    """What the account holds, has open orders in, or would trade now."""
+    terms = c.book.instruments
+    mine = {terms[s].underlying for s in (*c.book.net, *c.book.resting) if s in terms}
+    return mine if c.instrument is None else mine | {c.instrument.underlying}
+
+
 def _need_p(c: _Case) -> int:
     """Estimated margin of positions, open orders and this one, the worse of buys or sells first."""
     instrument = c.instrument
     assert instrument is not None
     extra = (c.order.symbol, c.order.side, c.added)
-    underlyings = sorted({instrument.underlying, *(c.book.instruments[s].underlying for s in c.book.net)})
     total = 0.0
-    for underlying in underlyings:
+    for underlying in sorted(_underlyings(c)):
         mine = extra if underlying == instrument.underlying else None
         sells, buys = (c.book.legs(underlying, c.now_ns, mine, buys=b) for b in (False, True))
         worst = span_margin(sells, c.book.span).total

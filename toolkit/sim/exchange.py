@@ -14,7 +14,9 @@ The rules of a fill:
   quantity counts as one lot; better limits come first, then older orders;
 - MARKET must carry its protection price and is a limit at that price; the rest of an IOC is
   canceled at once; DAY orders expire at the close;
-- bare stops (SL-M) are refused on options; STOP_LIMIT waits for the last traded price.
+- bare stops (SL-M) are refused on options; STOP_LIMIT waits for the last traded price;
+- while a contract is halted nothing of it trades and new orders are refused; cancels pass;
+- at expiry a contract is worth its intrinsic value (a future, the final value) and leaves the list.
 """
 
 from __future__ import annotations
@@ -98,6 +100,8 @@ class SimExchange:
         self._inbox: list[tuple[int, int, str, OrderRequest | Modify | str]] = []
         self._outbox: list[tuple[int, int, ExecutionReport]] = []
         self._session: tuple[int, int] | None = None
+        self._stamp = "000000"
+        self._halted: set[str] = set()
         self._now_ns = 0
         self._heard_ns = 0
         self._seq = 0
@@ -127,10 +131,45 @@ class SimExchange:
         if close_ns <= open_ns:
             raise BadData(f"a session must close after it opens, was {open_ns} to {close_ns} ns")
         self._session = (open_ns, close_ns)
+        self._stamp = f"{ist_date(open_ns):%y%m%d}"
 
     def band(self, bands: Mapping[str, tuple[int, int]]) -> None:
         """Set the exchange's own price bands, lowest and highest paise by symbol."""
         self._bands.update(bands)
+
+    def halt(self, symbols: Iterable[str] | None = None) -> None:
+        """Stop trading in some contracts, or (a circuit halt) in all: working orders rest, new ones are refused."""
+        self._halted.update(self._listed if symbols is None else symbols)
+
+    def resume(self, symbols: Iterable[str] | None = None) -> None:
+        """Trade again; orders meet the book with the next quote."""
+        self._halted.difference_update(list(self._halted) if symbols is None else symbols)
+
+    def settle(self, finals: Mapping[str, int], at_ns: int) -> dict[str, int]:
+        """Settle the contracts that expire on the day of ``at_ns`` and take them off the list.
+
+        Parameters
+        ----------
+        finals : mapping of str to int
+            Final value of each underlying in paise; contracts of others are left alone.
+        at_ns : int
+
+        Returns
+        -------
+        dict of str to int
+            Settlement price in paise by symbol: intrinsic value of an option, final value of a future.
+        """
+        self._clock(at_ns)
+        found = {}
+        for symbol, instrument in sorted(self._listed.items()):
+            final_p = finals.get(instrument.underlying)
+            if instrument.expiry != ist_date(at_ns) or final_p is None:
+                continue
+            found[symbol] = _settlement_p(instrument, final_p)
+            for working in [w for w in self._book.values() if w.instrument.symbol == symbol]:
+                self._end(working, ExecType.EXPIRED, at_ns, "contract expired")
+            del self._listed[symbol]
+        return found
 
     def place(self, request: OrderRequest, now_ns: int) -> None:
         """Send a new order at ``now_ns``; it arrives after the latency."""
@@ -219,7 +258,7 @@ class SimExchange:
 
     def _take(self, request: OrderRequest, at_ns: int) -> None:
         self._orders += 1
-        order_id = f"S{self._orders:08d}"
+        order_id = f"S{self._stamp}{self._orders:06d}"
         reason = self._refusal(request, at_ns)
         instrument = self._listed.get(request.symbol)
         if reason or instrument is None or request.price_p is None:
@@ -248,6 +287,8 @@ class SimExchange:
             return f"order id {request.cl_ord_id} was used before"
         if self._session is None or not self._session[0] <= at_ns < self._session[1]:
             return "the market is closed"
+        if request.symbol in self._halted:
+            return f"trading in {request.symbol} is halted"
         if instrument.kind is Kind.INDEX:
             return f"{request.symbol} is an index and does not trade"
         if instrument.expiry is not None and instrument.expiry < ist_date(at_ns):
@@ -329,6 +370,8 @@ class SimExchange:
         return state
 
     def _match(self, instrument: Instrument, at_ns: int) -> None:
+        if instrument.symbol in self._halted:
+            return
         mine = [w for w in self._book.values() if w.instrument.symbol == instrument.symbol]
         for working in mine:
             self._trigger(working, at_ns)
@@ -373,7 +416,7 @@ class SimExchange:
         self._post(
             ExecutionReport(
                 cl_ord_id=cl_ord_id,
-                exec_id=f"X{self._execs:08d}",
+                exec_id=f"X{self._stamp}{self._execs:06d}",
                 exec_type=exec_type,
                 ts_ns=at_ns,
                 recv_ns=self._back(at_ns),
@@ -396,7 +439,7 @@ class SimExchange:
         self._post(
             ExecutionReport(
                 cl_ord_id=request.cl_ord_id,
-                exec_id=f"X{self._execs:08d}",
+                exec_id=f"X{self._stamp}{self._execs:06d}",
                 exec_type=exec_type,
                 ts_ns=at_ns,
                 recv_ns=self._back(at_ns),
@@ -417,3 +460,9 @@ class SimExchange:
     def _post(self, report: ExecutionReport) -> None:
         self._seq += 1
         heapq.heappush(self._outbox, (report.recv_ns, self._seq, report))
+
+
+def _settlement_p(instrument: Instrument, final_p: int) -> int:
+    if instrument.option_type is None or instrument.strike_p is None:
+        return final_p
+    return max(0, instrument.option_type.cp * (final_p - instrument.strike_p))
