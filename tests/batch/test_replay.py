@@ -11,14 +11,16 @@ import toolkit as tk
 from toolkit.batch import replay as replay_module
 from toolkit.batch.replay import Replay, replay
 from toolkit.batch.stopwatch import STAGES
-from toolkit.calendar import ist_ns
+from toolkit.calendar import ist_date, ist_ns
 from toolkit.config import share
 from toolkit.errors import BadData
 from toolkit.orders.core import Core
 from toolkit.portfolio.charges import charges
 from toolkit.portfolio.positions import positions
+from toolkit.sim.generate import SessionPlan
 from toolkit.store.journal import GENESIS, Journal, verify_file
 from toolkit.store.session import open_session
+from toolkit.store.synthetic import write_synthetic
 from toolkit.strategies import SHIPPED
 from toolkit.strategies.protocol import Strategy
 from toolkit.tables import charges as charge_schedule
@@ -429,6 +431,89 @@ def test_an_end_of_day_file_has_no_course_of_the_day(shared):
     path = shared("data", "nse", "fo_udiff_eod_202502a.parquet")
     with pytest.raises(BadData, match="end-of-day figures only"):
         replay(path, "oi-wall", underlying="NIFTY", date="2025-02-12")
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory):
+    """Two synthetic days of NIFTY, the second an expiry day."""
+    path = tmp_path_factory.mktemp("two") / "store"
+    plan = SessionPlan(
+        days=2, underlyings=("NIFTY",), each_side=(12, 6), weeklies=(2,), monthlies=(1,), tick_start=None
+    )
+    write_synthetic(path, plan)
+    return open_session(path)
+
+
+class Holder(Strategy):
+    """Sells one lot of the nearest call at the money on the first day and buys a put; holds both into expiry."""
+
+    name = "holder"
+
+    def __init__(self):
+        super().__init__()
+        self.days, self.carried = [], {}
+
+    def on_chain(self, view):
+        day = str(ist_date(view.now_ns))
+        if day in self.days:
+            return ()
+        self.days.append(day)
+        if len(self.days) > 1:
+            self.carried = dict(view.positions())
+            return ()
+        chain = view.chain()
+        deep = len(chain.strikes) - 1
+        return [
+            Place(symbol=chain.symbol(0, "CE"), side=Side.SELL, order_qty=chain.lot, ord_type=OrdType.MARKET),
+            Place(symbol=chain.symbol(deep, "PE"), side=Side.BUY, order_qty=chain.lot, ord_type=OrdType.MARKET),
+        ]
+
+
+def test_positions_are_carried_over_night_and_settled_at_expiry(two_days):
+    holder = Holder()
+    run = replay(two_days, holder)
+    assert holder.days == ["2026-07-13", "2026-07-14"]
+    assert sorted(holder.carried.values()) == [-65, 65]
+    assert (run.positions["net_qty"] == 0).all()
+    assert run.fills["exec_id"].n_unique() == 4
+    closing = run.fills.filter(cl_ord_id="EXPIRY")
+    level = two_days.frame("eod", "NIFTY").filter(date=dt.date(2026, 7, 14), expiry=dt.date(2026, 7, 14))
+    final = level["final_settlement"].drop_nulls()[0]
+    for row in closing.iter_rows(named=True):
+        strike, kind = row["symbol"].split()[2:]
+        worth = final - float(strike) if kind == "CE" else float(strike) - final
+        assert row["last_px"] == pytest.approx(max(worth, 0.0), abs=0.006)
+    found = {row["rule"]: row for row in run.quality.iter_rows(named=True)}
+    assert found["settled_at_expiry"]["count"] == 2
+    assert "official settlement value" in found["settled_at_expiry"]["detail"]
+    last = run.pnl.row(-1, named=True)
+    assert last["unrealized"] == 0.0
+    assert last["charges"] == pytest.approx(run.charges["total"].sum())
+    put = closing.filter(side="SELL").row(0, named=True)
+    tax = run.charges.filter(date=dt.date(2026, 7, 14)).row(0, named=True)
+    assert tax["stt"] == round(put["last_qty"] * put["last_px"] * 0.0015)
+    assert tax["brokerage"] == 0.0
+
+
+def test_each_day_has_its_own_linked_journal(two_days, tmp_path):
+    run = replay(two_days, "short-straddle", journal=tmp_path / "journal.db")
+    first, second = tmp_path / "journal-2026-07-13.db", tmp_path / "journal.db"
+    assert verify_file(first).state == "sound"
+    assert verify_file(second).state == "sound"
+    with (
+        Journal(first, account="PAPER", day="2026-07-13") as one,
+        Journal(second, account="PAPER", day="2026-07-14") as two,
+    ):
+        assert next(iter(two.records())).prev_hash == one.last_hash
+    assert {str(ist_date(at)) for at in run.orders["created_ns"]} == {"2026-07-13", "2026-07-14"}
+    assert run.fills["exec_id"].n_unique() == run.fills.height
+    assert (run.positions["net_qty"] == 0).all()
+
+
+def test_one_day_of_two(two_days):
+    run = replay(two_days, "short-straddle", date="2026-07-14")
+    assert run.settings["dates"] == "2026-07-14"
+    assert {str(ist_date(at)) for at in run.orders["created_ns"]} == {"2026-07-14"}
 
 
 def test_too_little_money_is_denied_by_the_margin_estimate(sample):

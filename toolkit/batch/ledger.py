@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from toolkit.batch.frames import POSITIONS
+from toolkit.calendar import ist_date
 from toolkit.market.view import View
 from toolkit.orders.core import Core
+from toolkit.portfolio.charges import ChargeSchedule, charges
 from toolkit.portfolio.pnl import pnl, unrealized
 from toolkit.portfolio.positions import PositionBook, fills_frame
 from toolkit.risk.margin import span_margin
 from toolkit.strategies.planned import located
-from toolkit.types import Fill, Instrument
+from toolkit.types import Fill, Instrument, Side
 
-__all__ = ["Ledger"]
+__all__ = ["EXPIRY", "Ledger"]
+
+EXPIRY: Final = "EXPIRY"
+"""The ``cl_ord_id`` of an entry that closes an expired position: no order stands behind it."""
 
 
 class Ledger:
@@ -25,15 +32,15 @@ class Ledger:
 
     Parameters
     ----------
-    charge : callable
-        ``charge(fills frame) -> charges frame`` with a ``total`` column in rupees.
+    schedule : ChargeSchedule
+        Dated rates of brokerage, taxes and fees.
     """
 
-    def __init__(self, charge: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    def __init__(self, schedule: ChargeSchedule) -> None:
         self.book = PositionBook()
         self.fills: list[Fill] = []
         self.rows: list[tuple[float, ...]] = []
-        self._charge = charge
+        self._schedule = schedule
         self._charges = 0.0
         self._seen = 0
 
@@ -48,12 +55,20 @@ class Ledger:
         self._charges = float(self.charges()["total"].sum())
 
     def charges(self) -> pl.DataFrame:
-        """The contract notes of every day so far; settlement at expiry is no trade and pays no brokerage."""
-        return self._charge(self.trades())
+        """The contract notes of every day so far.
 
-    def trades(self) -> pl.DataFrame:
-        """Fills made by orders, without the closing entries of expiry."""
-        return fills_frame(fill for fill in self.fills if fill.order_id != "EXPIRY")
+        Closing at expiry is no trade: it pays no brokerage, and the holder of an exercised
+        option pays the tax on its intrinsic value, which is added to the day's note.
+        """
+        notes = charges(fills_frame(f for f in self.fills if f.cl_ord_id != EXPIRY), None, schedule=self._schedule)
+        taxes: dict[tuple[str, str, dt.date], int] = {}
+        for fill in self.fills:
+            if fill.cl_ord_id == EXPIRY and fill.side is Side.SELL and fill.last_px_p and " FUT" not in fill.symbol:
+                day = ist_date(fill.exec_ns)
+                tax_p = self._schedule.exercise_stt_p(fill.last_qty * fill.last_px_p, day)
+                key = (fill.account, fill.exchange, day)
+                taxes[key] = taxes.get(key, 0) + tax_p
+        return _with_taxes(notes, taxes) if taxes else notes
 
     def new_day(self) -> None:
         """A new core counts its executions from zero; positions stay."""
@@ -93,6 +108,16 @@ class Ledger:
                 )
             )
         return pl.DataFrame(rows, schema=POSITIONS, orient="row")
+
+
+def _with_taxes(notes: pl.DataFrame, taxes: Mapping[tuple[str, str, dt.date], int]) -> pl.DataFrame:
+    keys = ["account", "exchange", "date"]
+    rows = [(*key, *([0.0] * 7)) for key in sorted(taxes)]
+    empty = pl.DataFrame(rows, schema=notes.schema, orient="row").join(notes, on=keys, how="anti")
+    tax = pl.DataFrame([(*k, p / 100.0) for k, p in taxes.items()], schema=[*keys, "tax"], orient="row")
+    whole = pl.concat([notes, empty]).sort(keys).join(tax, on=keys, how="left", maintain_order="left")
+    added = pl.col("tax").fill_null(0.0)
+    return whole.with_columns(pl.col("stt") + added, pl.col("total") + added).drop("tax")
 
 
 def _mark(core: Core, symbol: str) -> float:

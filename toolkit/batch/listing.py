@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import numpy as np
 import polars as pl
 
 from toolkit.contracts import instrument_id
@@ -12,7 +13,7 @@ from toolkit.market.chain import DayChain
 from toolkit.store.session import Session
 from toolkit.types import Instrument, Kind, OptionType
 
-__all__ = ["listed"]
+__all__ = ["final_level", "listed"]
 
 
 def listed(session: Session, chain: DayChain, on: dt.date) -> dict[str, Instrument]:
@@ -52,3 +53,23 @@ def listed(session: Session, chain: DayChain, on: dt.date) -> dict[str, Instrume
             freeze_qty=row["freeze_qty"],
         )
     return found
+
+
+def final_level(session: Session, chain: DayChain, day: dt.date) -> tuple[float | None, str]:
+    """Find the level at which the options that expire on a day are settled, and where it comes from.
+
+    The official value of the end-of-day table goes first, then the last recorded spot, then
+    the last forward of the expiring chain; None when there is none of them.
+    """
+    eod = session.frame("eod", chain.underlying).filter((pl.col("date") == day) & (pl.col("expiry") == day))
+    official = eod["final_settlement"].drop_nulls()
+    if len(official):
+        return float(official[0]), "the official settlement value"
+    spot = chain.spot[np.isfinite(chain.spot)]
+    if len(spot):
+        return float(spot[-1]), "the last recorded spot (no official value in the session)"
+    expiring = chain.days.get(day)
+    known = np.empty(0) if expiring is None else expiring.forward[np.isfinite(expiring.forward)]
+    if len(known):
+        return float(known[-1]), "the last forward (no spot in the session)"
+    return None, ""

@@ -21,10 +21,10 @@ from toolkit import __version__, tables
 from toolkit.batch import frames
 from toolkit.batch.day import DayRun, listener
 from toolkit.batch.ledger import Ledger
-from toolkit.batch.listing import listed
+from toolkit.batch.listing import final_level, listed
 from toolkit.batch.load import make_strategy
 from toolkit.batch.output import write_csv, write_parquet
-from toolkit.batch.quality import day_quality, own_days, summed
+from toolkit.batch.quality import QUALITY, day_quality, own_days, summed
 from toolkit.batch.stopwatch import Stopwatch
 from toolkit.calendar import Calendar
 from toolkit.errors import BadData
@@ -33,7 +33,8 @@ from toolkit.oi import OIConfig, prepare_chain
 from toolkit.orders.core import Core
 from toolkit.orders.effects import Record
 from toolkit.orders.engine import Engine
-from toolkit.portfolio.charges import charges
+from toolkit.portfolio.pnl import expiry_fills
+from toolkit.portfolio.positions import fills_frame
 from toolkit.risk.limits import Limits
 from toolkit.sim.exchange import SimExchange
 from toolkit.store.journal import GENESIS, Journal
@@ -183,6 +184,7 @@ def replay(
         run.day(source, day, chain, calendar, config, _journal_path(journal, day, last=last), total)
         with watch.stage("prepare"):
             days.quality.append(day_quality(chain, clean, day, config.gap_s))
+    days.quality.append(pl.DataFrame(run.settled, schema=QUALITY, orient="row"))
     return run.result(_settings(source, name, made, run, [day for day, _ in days.clean]), summed(days.quality))
 
 
@@ -281,8 +283,7 @@ class _Run:
         self.watch = watch
         self.progress = progress
         self.seed, self.latency_ns, self.jitter_ns = seed, round(latency_ms * _MS_NS), round(jitter_ms * _MS_NS)
-        schedule = tables.charges()
-        self.ledger = Ledger(lambda fills: charges(fills, None, schedule=schedule))
+        self.ledger = Ledger(tables.charges())
         self.core: Core | None = None
         self.instruments: dict[str, Instrument] = {}
         self.orders: list[Order] = []
@@ -291,6 +292,7 @@ class _Run:
         self.heat: list[pl.DataFrame] = []
         self.chains: list[DayChain] = []
         self.spot: list[tuple[int, float, float]] = []
+        self.settled: list[tuple[str, int, str]] = []
         self.done = 0
         self.last_hash = GENESIS
 
@@ -322,6 +324,7 @@ class _Run:
             start_ns, end_ns = calendar.bounds_ns(day)
             engine.start_day(start_ns, (start_ns, end_ns), carried)
             run.run(start_ns, end_ns)
+            self._settle(session, chain, day, engine, max(end_ns, calendar.settlement_ns(day)))
             if book is not None:
                 self.last_hash = book.last_hash
         finally:
@@ -341,6 +344,21 @@ class _Run:
             core.book.net = dict(self.core.book.net)
             core.book.cash_p = self.core.book.cash_p
         return self.ledger.book.carried()
+
+    def _settle(self, session: Session, chain: DayChain, day: dt.date, engine: Engine, at_ns: int) -> None:
+        """Close what expires today at its settlement value, and value the book once more."""
+        with self.watch.stage("portfolio"):
+            self.ledger.take(engine.core)
+            terms = engine.core.book.instruments
+            expired = [p for p in self.ledger.book.held() if p.symbol in terms and terms[p.symbol].expiry == day]
+            if not expired:
+                return
+            level, source = final_level(session, chain, day)
+            if level is None:
+                raise BadData(f"positions in {chain.underlying} {day} expire and no level is known to settle them")
+            engine.settle(at_ns, expiry_fills(expired, terms, round(level * 100), at_ns))
+            self.settled.append(("settled_at_expiry", len(expired), f"{day}: at {level:.2f}, {source}"))
+            self.ledger.value(at_ns, engine.core, None)
 
     def _hear(self, core: Core) -> Callable[[ExecutionReport, int], Sequence[Intent]]:
         told = listener(self.strategy)
@@ -377,7 +395,7 @@ class _Run:
             return Replay(
                 orders=frames.orders_frame(self.orders),
                 order_events=pl.DataFrame(self.events, schema=frames.EVENTS, orient="row"),
-                fills=self.ledger.trades(),
+                fills=fills_frame(self.ledger.fills),
                 positions=self.ledger.positions(self.core, self.instruments),
                 pnl=frames.pnl_frame(self.ledger.rows),
                 charges=self.ledger.charges(),
