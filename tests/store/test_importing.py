@@ -7,6 +7,9 @@ import errno
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import polars as pl
@@ -33,7 +36,7 @@ def bhavcopy(
     for i, symbol in enumerate(symbols):
         lines.append(
             f"{day},{day},FO,NSE,IDO,{100 + i},,{symbol},,2025-09-30,2025-09-30,24500.00,CE,N{i},0,0,0,95.4,91,95.4,"
-            f"24480.1,90.15,{oi},0,0,0,0,F1,75,,,,,"
+            f"24480.1,90.15,{oi},0,0,0,0,F1,{35 if symbol == 'BANKNIFTY' else 75},,,,,"
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"BhavCopy_NSE_FO_0_0_0_{day.replace('-', '')}_F_0000.csv"
@@ -214,6 +217,28 @@ def test_a_bhavcopy_gives_way_to_the_recorded_day_but_keeps_its_eod(shared, tmp_
     assert session.kind("2025-08-26", "NIFTY") == "eod"
     assert session.frame("chain", "BANKNIFTY").height == 6062
     assert session.frame("eod", "BANKNIFTY").height == 1
+
+
+AGAIN = """
+    import sys
+    from toolkit.store.importing import import_files
+    import_files("udiff", [sys.argv[1]], sys.argv[2])
+    import_files("nse-chain", [sys.argv[3]], sys.argv[2])
+"""
+
+
+def test_zone_hash_seed_and_threads_change_no_byte(shared, tmp_path):
+    recorded = shared("data", "nse", "chain_BANKNIFTY_20250827.parquet")
+    file = bhavcopy(tmp_path / "in", symbols=("NIFTY", "BANKNIFTY", "M&M", "TCS", "INFY"))
+    made = []
+    for zone, seed, threads in (("UTC", "0", "1"), ("America/New_York", "1", "4")):
+        to = tmp_path / seed / "store"
+        env = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "POLARS_MAX_THREADS": threads}
+        argv = [sys.executable, "-c", textwrap.dedent(AGAIN), str(file), str(to), str(recorded)]
+        subprocess.run(argv, check=True, env=env)
+        made.append(bytes_of(to))
+    assert made[0] == made[1]
+    assert len(made[0]) > 10
 
 
 def test_progress_is_told_file_by_file(tmp_path):

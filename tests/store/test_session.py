@@ -362,3 +362,17 @@ def test_opening_and_reading_a_store_writes_nothing(store):
     session.quality()
     session.instruments()
     assert {p: p.stat().st_mtime_ns for p in sorted(store.rglob("*"))} == before
+
+
+def test_a_master_in_the_store_names_the_stand_ins_of_its_rows(tmp_path):
+    chain = shaped(snapshot("10:00:00"), CHAIN)
+    first = chain.row(0, named=True)
+    master = {k: first[k] for k in ("underlying", "expiry", "strike_p", "option_type", "lot")}
+    master |= {"valid_on": DAY, "token": 51111, "symbol": "X", "exchange": "NSE", "segment": "NSE_FO", "kind": "option"}
+    write_tables(tmp_path / "s", {"chain": chain, "instruments": shaped([master], INSTRUMENTS)}, {})
+    session = open_session(tmp_path / "s")
+    for frame in (session.frame("chain"), session.chain(), next(session.chains())):
+        assert frame.filter(pl.col("token") > 0).select("token", "strike_p").rows() == [(51111, first["strike_p"])]
+    tokens = session.instruments()["token"].to_list()
+    assert len(tokens) == 8
+    assert set(tokens) == set(session.frame("chain")["token"])

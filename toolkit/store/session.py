@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -261,7 +262,7 @@ class Session:
         self._check(underlying)
         for date in sorted({d for d, u in self._holder.keys("chain") if underlying in (None, u)}, reverse=True):
             keys = [(d, u) for d, u in self._holder.keys("chain") if d == date and underlying in (None, u)]
-            rows = self._holder.read("chain", keys).with_columns(_KNOWN_TS.alias("known"))
+            rows = self._named("chain", keys).with_columns(_KNOWN_TS.alias("known"))
             if until is not None:
                 rows = rows.filter(pl.col("known").dt.epoch("us") * 1000 <= until)
             if wanted is not None:
@@ -278,7 +279,7 @@ class Session:
         dates = sorted({d for d, u in self._holder.keys("chain") if underlying in (None, u)})
         for date in dates:
             keys = [(d, u) for d, u in self._holder.keys("chain") if d == date and underlying in (None, u)]
-            rows = self._holder.read("chain", keys).with_columns(_KNOWN_TS.alias("known"))
+            rows = self._named("chain", keys).with_columns(_KNOWN_TS.alias("known"))
             rows = rows.sort("known", "underlying", maintain_order=True)
             for piece in rows.partition_by("known", "underlying", maintain_order=True):
                 yield piece.drop("known")
@@ -292,10 +293,10 @@ class Session:
         what their rows and the dated tables say."""
         from toolkit.market.files.terms import derived_instruments
 
-        held = self._holder.instruments()
+        held = self._master
         columns = ["ts", "underlying", "expiry", "strike_p", "option_type", "token", "lot"]
         keys = [key for key in self._holder.keys("chain") if not held.height or self._holder.kind(*key) != "eod"]
-        rows = self._holder.read("chain", keys, columns).join(held.select("token").unique(), on="token", how="anti")
+        rows = self._named("chain", keys, columns).join(held.select("token").unique(), on="token", how="anti")
         if rows.is_empty():
             return held
         made: pl.DataFrame = pl.concat([held, derived_instruments(rows)])
@@ -325,7 +326,19 @@ class Session:
             for d, u in self._holder.keys(table)
             if (underlying is None or u == underlying) and (on is None or d == on)
         ]
-        return self._holder.read(table, keys, columns)
+        return self._named(table, keys, columns)
+
+    @cached_property
+    def _master(self) -> pl.DataFrame:
+        return self._holder.instruments()
+
+    def _named(self, table: str, keys: list[tuple[dt.date, str]], columns: list[str] | None = None) -> pl.DataFrame:
+        """Rows of a table, stand-in tokens replaced by those of the session's own instruments."""
+        from toolkit.market.files.terms import with_named_tokens
+
+        rows = self._holder.read(table, keys, columns)
+        named = {"token", "underlying", "expiry"} <= set(rows.columns)
+        return with_named_tokens(rows, self._master) if named else rows
 
     def _no_day(self, on: dt.date, underlying: str | None) -> str:
         from toolkit import tables

@@ -111,3 +111,47 @@ def test_derived_instruments_have_one_row_a_contract_and_day():
     assert (last["token"], last["lot"], last["tick_p"]) == (-5, 20, 5)
     assert last["freeze_qty"] % 20 == 0
     assert set(CHAIN) >= {"token", "lot"}
+
+
+def master(*rows: tuple) -> pl.DataFrame:
+    names = ["valid_on", "token", "underlying", "kind", "expiry", "strike_p", "option_type"]
+    frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    return frame.select(
+        [(pl.col(c) if c in names else pl.lit(None)).cast(kind).alias(c) for c, kind in INSTRUMENTS.items()]
+    )
+
+
+EXPIRY = dt.date(2025, 11, 25)
+NAMED = (dt.date(2025, 9, 1), 51111, "NIFTY", "option", EXPIRY, 2450000, "CE")
+LATER = (dt.date(2025, 9, 2), 61111, "NIFTY", "option", EXPIRY, 2450000, "CE")
+FUTURE = (dt.date(2025, 9, 1), 35013, "NIFTY", "future", EXPIRY, None, None)
+STAND_IN = (dt.date(2025, 9, 3), -7, "NIFTY", "option", EXPIRY, 2450000, "CE")
+
+
+def test_a_master_replaces_the_stand_ins_it_names_and_no_other_token():
+    frame = contracts(
+        ("NIFTY", EXPIRY, 2450000, "CE"), ("NIFTY", EXPIRY, 2450000, "PE"), ("NIFTY", EXPIRY, 2450000, "CE")
+    ).with_columns(token=pl.Series([-1, -2, 9]))
+    assert terms.with_named_tokens(frame, master(NAMED))["token"].to_list() == [51111, -2, 9]
+    assert terms.with_named_tokens(frame, master(LATER, NAMED, STAND_IN))["token"].to_list() == [61111, -2, 9]
+    for other in (master(FUTURE), master(STAND_IN), INSTRUMENTS.to_frame()):
+        assert terms.with_named_tokens(frame, other).equals(frame)
+
+
+def test_futures_are_named_by_their_expiry():
+    frame = pl.DataFrame(
+        {"underlying": ["NIFTY", "NIFTY"], "expiry": [EXPIRY, dt.date(2025, 12, 30)], "token": [-1, -2]}
+    )
+    made = terms.with_named_tokens(frame, master(NAMED, FUTURE))
+    assert made["token"].to_list() == [35013, -2]
+    assert made.columns == frame.columns
+
+
+def test_dated_terms_fill_only_what_the_file_does_not_say():
+    share = (dt.date(2025, 9, 1), 5, "TCS", "equity", None, None, None)
+    made = terms.with_dated_terms(
+        master(NAMED, share, FUTURE).with_columns(tick_p=pl.Series([1, None, None], dtype=pl.Int32))
+    )
+    assert made["tick_p"].to_list()[:2] == [1, None]
+    assert made["tick_p"][2] >= 5
+    assert made["freeze_qty"].to_list() == [1800, None, 1800]

@@ -275,6 +275,13 @@ def test_instruments_have_both_names_and_the_files_lot():
     ]
 
 
+def test_a_lot_that_the_dated_table_does_not_have_is_kept_and_reported():
+    other = {**NSE, "NewBrdLotQty": "25", "TtlTrfVal": f"{20400 * 25 * 24590:.2f}"}
+    done = read(other)
+    assert done.noted == (("lot differs from the dated table (the file's is kept)", 1),)
+    assert done.tables["chain"]["lot"].to_list() == [25]
+
+
 def test_stock_contracts_of_bse_stay_in_eod():
     stock = {**BSE, "FinInstrmTp": "STO", "TckrSymb": "RELIANCE", "StrkPric": "1400.00", "NewBrdLotQty": "500"}
     stock["TtlTrfVal"] = f"{1440000 * 1490:.2f}"

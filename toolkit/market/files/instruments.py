@@ -80,7 +80,7 @@ def read_instruments(frame: pl.DataFrame, source: reading.Source, *, on: dt.date
     kept = kept.with_columns(
         valid_on=pl.lit(day), option_type=pl.col("option_text").cast(OPTION_TYPE, strict=False), freeze_qty=None
     )
-    kept = kept.with_columns(symbol=terms.symbols(kept))
+    kept = terms.with_dated_terms(kept.with_columns(symbol=terms.symbols(kept)))
     table = kept.select([pl.col(c).cast(t) for c, t in INSTRUMENTS.items()]).sort([*_KEY, "symbol"])
     return reading.Imported(
         format="instruments",

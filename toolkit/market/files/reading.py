@@ -168,7 +168,6 @@ def _unzipped(raw: bytes, path: Path) -> bytes:
         EOFError,
         zlib.error,
         OSError,
-        NotImplementedError,
         RuntimeError,
         ValueError,
     ) as error:

@@ -13,7 +13,17 @@ from toolkit.contracts import stand_in_token
 from toolkit.errors import BadData
 from toolkit.market.schema import INSTRUMENTS, IST
 
-__all__ = ["close_stamps", "derived_instruments", "lots", "previous_lots", "segment", "symbols", "tokens"]
+__all__ = [
+    "close_stamps",
+    "derived_instruments",
+    "lots",
+    "previous_lots",
+    "segment",
+    "symbols",
+    "tokens",
+    "with_dated_terms",
+    "with_named_tokens",
+]
 
 T = TypeVar("T")
 
@@ -123,18 +133,54 @@ def derived_instruments(rows: pl.DataFrame) -> pl.DataFrame:
     rules = tables.contracts()
     rows = rows.with_columns(valid_on=pl.col("ts").dt.date(), kind=pl.lit("option")).drop("ts")
     rows = rows.unique(["valid_on", *_CONTRACT], keep="last", maintain_order=True)
-    keys = rows.select("underlying", "valid_on").unique(maintain_order=True)
-    found = []
-    for underlying, on in keys.iter_rows():
-        exchange = _or_none(rules.exchange, underlying) or "NSE"
-        tick = _or_none(rules.tick_p, underlying, "option", on)
-        found.append((exchange, segment(exchange), tick, _or_none(rules.freeze_qty, underlying, on)))
-    names = {"exchange": pl.String, "segment": pl.String, "tick_p": pl.Int32, "freeze_qty": pl.Int64}
-    terms = keys.hstack(pl.DataFrame(found, schema=names, orient="row"))
-    rows = rows.join(terms, on=["underlying", "valid_on"], how="left", maintain_order="left")
-    rows = rows.with_columns(symbol=symbols(rows), source_symbol=pl.lit(None, pl.String))
-    rows = rows.select([pl.col(c).cast(t) for c, t in INSTRUMENTS.items()])
+    places = {u: rules.exchange(u) for u in rows["underlying"].unique().to_list()}
+    rows = rows.with_columns(exchange=pl.col("underlying").replace_strict(places, return_dtype=pl.String))
+    rows = rows.with_columns(
+        segment=pl.format("{}_FO", "exchange"), tick_p=None, freeze_qty=None, symbol=symbols(rows), source_symbol=None
+    )
+    rows = with_dated_terms(rows).select([pl.col(c).cast(t) for c, t in INSTRUMENTS.items()])
     return rows.sort("valid_on", "exchange", "segment", "token", "symbol")
+
+
+def with_dated_terms(rows: pl.DataFrame) -> pl.DataFrame:
+    """Fill ``tick_p`` and ``freeze_qty`` of options and futures from the dated tables, where null.
+
+    What the file says stays. Null remains where the tables do not know: a share's own
+    tick, and a stock future's since it follows the share.
+    """
+    rules = tables.contracts()
+    key = ["underlying", "kind", "valid_on"]
+    keys = rows.filter(pl.col("kind").is_in(["option", "future"])).select(key).unique(maintain_order=True)
+    found = [
+        (_or_none(rules.tick_p, underlying, kind, on), _or_none(rules.freeze_qty, underlying, on))
+        for underlying, kind, on in keys.iter_rows()
+    ]
+    names = {"table_tick_p": pl.Int32, "table_freeze_qty": pl.Int64}
+    terms = keys.hstack(pl.DataFrame(found, schema=names, orient="row"))
+    rows = rows.join(terms, on=key, how="left", maintain_order="left")
+    filled = [pl.coalesce(pl.col(c).cast(names[f"table_{c}"]), f"table_{c}").alias(c) for c in ("tick_p", "freeze_qty")]
+    return rows.with_columns(filled).drop(list(names))
+
+
+def with_named_tokens(rows: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
+    """Replace stand-in tokens by those of the contracts that an instrument table names.
+
+    ``rows`` are of any table with ``token``, ``underlying`` and ``expiry``; one without strikes
+    holds futures.
+    """
+    if rows.is_empty() or not rows.select((pl.col("token") < 0).any()).item():
+        return rows
+    named = master.filter(pl.col("token") >= 0).filter(pl.col("kind").is_in(["option", "future"]))
+    if named.is_empty():
+        return rows
+    named = named.sort("valid_on", maintain_order=True).unique(_CONTRACT, keep="last", maintain_order=True)
+    named = named.select(*_CONTRACT, named="token")
+    absent = [c for c in _CONTRACT if c not in rows.columns]
+    rows = rows.with_columns([pl.lit(None, named.schema[c]).alias(c) for c in absent])
+    rows = rows.join(named, on=_CONTRACT, how="left", nulls_equal=True, maintain_order="left")
+    stands_in = (pl.col("token") < 0) & pl.col("named").is_not_null()
+    token = pl.when(stands_in).then(pl.col("named")).otherwise(pl.col("token"))
+    return rows.with_columns(token.alias("token")).drop("named", *absent)
 
 
 def _or_none(ask: Callable[..., T], *args: object) -> T | None:

@@ -94,6 +94,7 @@ def read_udiff(frame: pl.DataFrame, source: reading.Source, *, underlyings: Sequ
     odd = _check_turnover(rows, source.name)
     noted = {"turnover differs from volume by more than 2 %": odd}
     noted["BSE stock contracts kept in eod only"] = rows.filter(_bse_stock()).height
+    noted["lot differs from the dated table (the file's is kept)"] = _other_lots(rows)
     return reading.Imported(
         format="udiff",
         name=source.name,
@@ -263,6 +264,12 @@ def _check_turnover(rows: pl.DataFrame, name: str) -> int:
     return failing
 
 
+def _other_lots(rows: pl.DataFrame) -> int:
+    """Contracts whose lot in the file is not the dated table's, where that knows one."""
+    keyed = rows.filter(pl.col("kind") != "equity").select("underlying", "expiry", file_lot="lot", on="date")
+    return terms.lots(keyed).filter(pl.col("lot") != pl.col("file_lot")).height
+
+
 def _bse_stock() -> pl.Expr:
     return (pl.col("exchange") == "BSE") & pl.col("stock")
 
@@ -319,6 +326,7 @@ def _instruments(rows: pl.DataFrame) -> pl.DataFrame:
         freeze_qty=None,
         symbol=terms.symbols(rows),
     )
+    rows = terms.with_dated_terms(rows)
     return _ordered(rows, INSTRUMENTS, ["valid_on", "exchange", "segment", "token", "symbol"])
 
 
