@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import toolkit  # noqa: F401  (points numba's cache at the user's home before the home is moved)
+
+settings.register_profile("house", deadline=None)  # the first example may compile a kernel
+settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARED_SAMPLES", ROOT.parent / "shared"))

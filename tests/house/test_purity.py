@@ -35,10 +35,11 @@ BANNED_OWN = {
     "toolkit.desk",
 }
 BANNED_CALLS = {
-    "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "open", "input", "print",
+    "datetime.now", "datetime.utcnow", "datetime.today", "date.today",
     "random.random", "random.randint", "random.choice", "random.shuffle", "uuid4", "token_hex", "token_urlsafe",
     "read_csv", "read_parquet", "scan_csv", "scan_parquet", "write_csv", "write_parquet", "sink_parquet", "fromfile", "memmap",
 }  # fmt: skip
+BANNED_BUILTINS = {"open", "input", "print", "exec", "eval", "__import__"}
 
 SEEDED = {"Generator", "PCG64", "SeedSequence", "default_rng"}
 
@@ -92,7 +93,7 @@ def breaches(source: str, name: str) -> list[str]:
         if isinstance(node, ast.Call):
             called = dotted(node.func)
             last_two = ".".join(called.split(".")[-2:])
-            if {called, last_two, called.split(".")[-1]} & BANNED_CALLS:
+            if called in BANNED_BUILTINS or {called, last_two, called.split(".")[-1]} & BANNED_CALLS:
                 out.append(f"{name}:{node.lineno} calls {called}")
             if called.endswith("random.default_rng") and not node.args and not node.keywords:
                 out.append(f"{name}:{node.lineno} makes an unseeded generator")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -44,6 +45,7 @@ def root(
 def run(argv: list[str]) -> int:
     """Run ``argv`` and return the exit code: 0 done, 1 failed, 2 usage, 3 refused, 4 unknown."""
     debug = "--debug" in argv
+    warnings.showwarning = _note
     argv = [a for a in argv if a != "--debug"]
     _register()
     try:
@@ -69,6 +71,12 @@ def run(argv: list[str]) -> int:
     if code == _CTRL_C:  # typer turns Ctrl-C inside a verb into this code, without a word
         return _say("stopped by Ctrl-C; nothing half-written was kept", _CTRL_C)
     return int(code or 0)
+
+
+def _note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    """Show a warning of ours as one line; the libraries' own are for developers and stay out."""
+    if category.__module__.startswith("toolkit."):
+        print(f"toolkit: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _register() -> None:
