@@ -1,7 +1,7 @@
 // A labelled choice among a few texts.
 export function render({ model, el }) {
   const label = document.createElement("label");
-  label.className = "choice";
+  label.className = "pick";
   label.append(document.createTextNode(model.label + " "));
   const select = document.createElement("select");
   label.append(select);

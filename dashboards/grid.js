@@ -2,7 +2,7 @@
 // of what changed, in one animation frame. Text nodes only: nothing that is shown can become markup.
 export function render({ model, el }) {
   const root = document.createElement("div");
-  root.className = "grid";
+  root.className = "sheet";
   root.setAttribute("role", "grid");
   root.setAttribute("aria-label", model.label);
   root.tabIndex = 0;

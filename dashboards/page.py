@@ -62,8 +62,9 @@ class Page(pn.viewable.Viewer):
         """Read the address, fill the page, and give the document to serve."""
         if pn.state.location is not None:
             pn.state.location.sync(self, list(self.url), on_error=self._take_what_fits)
+            pn.state.onload(self._write_address)
         self.start()
-        page = pn.Template((_HERE / "page.html").read_text(encoding="utf-8"))
+        page = pn.Template((_HERE / "page.html").read_text(encoding="utf-8"), location=True)
         for name, value in self._variables().items():
             page.add_variable(name, value)
         parts = self.parts()
@@ -76,6 +77,10 @@ class Page(pn.viewable.Viewer):
         for name, value in values.items():
             with suppress(ValueError, TypeError):
                 setattr(self, name, value)
+
+    def _write_address(self) -> None:
+        """Put the whole state into the address, defaults included, so that a copied link is complete."""
+        pn.state.location.update_query(**{name: getattr(self, name) for name in self.url})
 
     def _variables(self) -> dict[str, Any]:
         return {

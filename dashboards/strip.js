@@ -1,7 +1,7 @@
 // Cards of figures: text nodes, changed in place.
 export function render({ model, el }) {
   const root = document.createElement("div");
-  root.className = "strip";
+  root.className = "facts";
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", model.label);
   el.append(root);

@@ -1,7 +1,7 @@
 // The time slider with its buttons. One position is under way at a time: the next is sent when the page has shown it.
 export function render({ model, el }) {
   const root = document.createElement("div");
-  root.className = "timebar";
+  root.className = "clock";
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "Time");
   el.append(root);
