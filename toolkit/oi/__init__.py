@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from toolkit.oi.batch import oi_shift
 from toolkit.oi.config import Adjustment, OIConfig, Threshold
+from toolkit.oi.daily import anchor_rows, day_over_day
 from toolkit.oi.engine import OIShiftEngine
 from toolkit.oi.gamma import Gex, delta_weighted_oi, gex, zero_gamma
 from toolkit.oi.levels import MaxPain, Moments, max_pain, oi_moments, pain_curve, pcr
+from toolkit.oi.pictures import detect_events, heatmap
+from toolkit.oi.positions import participant_positions, roll_over, trapped_writers, writer_class
 from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle
 from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain
 from toolkit.oi.result import ShiftResult
@@ -35,22 +38,30 @@ __all__ = [
     "Threshold",
     "Transport",
     "Walls",
+    "anchor_rows",
     "buildup",
     "chain_matrix",
     "cusum",
+    "day_over_day",
     "delta_weighted_oi",
+    "detect_events",
     "gex",
+    "heatmap",
     "max_pain",
     "oi_moments",
     "oi_shift",
     "pain_curve",
+    "participant_positions",
     "pcr",
     "prepare_chain",
     "robust_z",
+    "roll_over",
     "skew",
     "straddle",
     "transport_shift",
+    "trapped_writers",
     "walls",
     "wasserstein_shift",
+    "writer_class",
     "zero_gamma",
 ]

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from toolkit.oi.batch import run_counts
@@ -14,7 +15,7 @@ from toolkit.oi.config import OIConfig
 from toolkit.oi.detect import Latches
 from toolkit.oi.events import Event, event_id, events_frame, thresholds_of
 from toolkit.oi.futures import FuturesBook
-from toolkit.oi.layout import blocks
+from toolkit.oi.layout import Block, blocks
 from toolkit.oi.memento import dump_engine, load_engine
 from toolkit.oi.prepare import prepare_chain, quality_frame
 from toolkit.oi.result import ShiftResult, levels_frame, shifts_frame
@@ -30,7 +31,8 @@ class OpenBurst:
     """The newest burst of an underlying: it may still receive rows of its stamp, so the state before it is kept."""
 
     ts_ns: int = -1
-    frames: dict[dt.date, pl.DataFrame] = field(default_factory=dict)
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    blocks: dict[dt.date, Block] = field(default_factory=dict)
     before: dict[dt.date, Series | None] = field(default_factory=dict)
     moved: dict[dt.date, dt.date] = field(default_factory=dict)
     records: dict[dt.date, Record] = field(default_factory=dict)
@@ -195,19 +197,15 @@ class OIShiftEngine:
         for rule, count, _ in prepared.quality.iter_rows():
             self._count(rule, count)
         found: list[Event] = []
-        keys = ["ts", "underlying", "expiry"]
-        bursts: dict[tuple[dt.datetime, str], dict[dt.date, pl.DataFrame]] = {}
-        for part in prepared.frame.partition_by(keys, maintain_order=True):
-            ts, underlying, expiry = part.select(keys).row(0)
-            bursts.setdefault((ts, underlying), {})[expiry] = part
-        for (_, underlying), parts in sorted(bursts.items(), key=lambda item: item[0]):
-            found.extend(self._burst(underlying, parts))
+        for frame in prepared.frame.partition_by("ts", "underlying", maintain_order=True):
+            found.extend(self._burst(frame))
         return found
 
-    def _burst(self, underlying: str, parts: dict[dt.date, pl.DataFrame]) -> list[Event]:
+    def _burst(self, frame: pl.DataFrame) -> list[Event]:
+        """Take rows of one underlying and one stamp."""
+        parts = blocks(frame, self.config.calendar, self.config.rate)
+        underlying, ts_ns = parts[0].underlying, int(parts[0].ts_ns[0])
         book = self._book(underlying)
-        first = next(iter(parts.values()))
-        ts_ns = int(first.select(pl.col("ts").dt.epoch("us")).item(0, 0)) * 1000
         open_ = self._open.setdefault(underlying, OpenBurst())
         if ts_ns < open_.ts_ns:
             self._count("backward_stamp", 1)
@@ -216,25 +214,30 @@ class OIShiftEngine:
             self._close(underlying)
             open_ = self._open[underlying] = OpenBurst(ts_ns, roll=book.roll.copy())
         told = {event_id(e) for e in open_.events}
-        came = [self._take(open_, expiry, part) for expiry, part in parts.items()]
+        came = [self._take(open_, part, frame) for part in parts]
         if not any(came):
+            self._count("repeated_stamp", 1)
+            self._count("duplicate_row", frame.height)
             return []
+        open_.frames.append(frame)
         self._judge(book, open_)
         return [e for e in open_.events if event_id(e) not in told]
 
-    def _take(self, open_: OpenBurst, expiry: dt.date, part: pl.DataFrame) -> bool:
+    def _take(self, open_: OpenBurst, part: Block, frame: pl.DataFrame) -> bool:
         """Put one expiry's rows into the open burst; False when they bring no contract."""
-        held = open_.frames.get(expiry)
+        held = open_.blocks.get(part.expiry)
         if held is None:
-            open_.frames[expiry] = part
+            open_.blocks[part.expiry] = part
             return True
-        fresh = part.join(held, on=["strike_p", "option_type"], how="anti", maintain_order="left")
-        self._count("repeated_stamp", 0 if fresh.height else 1)
-        self._count("duplicate_row", part.height - fresh.height)
-        if fresh.height:
-            both = pl.concat([held, fresh.select(held.columns)])
-            open_.frames[expiry] = both.sort("strike_p", "option_type", maintain_order=True)
-        return bool(fresh.height)
+        at = np.minimum(np.searchsorted(held.strikes_p, part.strikes_p), held.strikes_p.size - 1)
+        known = (held.strikes_p[at] == part.strikes_p) & (held.token[:, at] != 0)
+        if not ((part.token != 0) & ~known).any():
+            return False
+        rows = pl.concat([*open_.frames, frame]).filter(pl.col("expiry") == part.expiry)
+        merged = rows.unique(["strike_p", "option_type"], keep="first").sort("strike_p", "option_type")
+        self._count("duplicate_row", rows.height - merged.height)
+        open_.blocks[part.expiry] = blocks(merged, self.config.calendar, self.config.rate)[0]
+        return True
 
     def _judge(self, book: Book, open_: OpenBurst) -> None:
         """Evaluate the open burst from the state before it."""
@@ -249,8 +252,8 @@ class OIShiftEngine:
         open_.events, open_.pending = [], []
         book.roll = open_.roll.copy()
         seen = []
-        for expiry in sorted(open_.frames):
-            block = blocks(open_.frames[expiry], self.config.calendar, self.config.rate)[0]
+        for expiry in sorted(open_.blocks):
+            block = open_.blocks[expiry]
             known = book.series.get(expiry)
             series, moved = book.find(block)
             if moved is not None:

@@ -17,6 +17,7 @@ from toolkit.oi.config import OIConfig
 from toolkit.oi.core import ExpiryCore
 from toolkit.oi.detect import ExpiryEvents, Latches
 from toolkit.oi.events import Event
+from toolkit.oi.layout import Block, blocks
 from toolkit.oi.ticks import frame_bytes
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def load_engine(engine: OIShiftEngine, state: bytes) -> None:
     opened = {}
     for name, dumped in held["open"].items():
         burst = OpenBurst(dumped["ts_ns"])
-        burst.frames = {_date(e): pl.read_ipc(b) for e, b in dumped["frames"]}
+        burst.frames = [pl.read_ipc(b) for b in dumped["frames"]]
+        for block in _blocks(burst.frames, engine.config):
+            burst.blocks[block.expiry] = block
         burst.before = {_date(e): None if s is None else _to_series(s, engine) for e, s in dumped["before"]}
         burst.moved = {_date(a): _date(b) for a, b in dumped["moved"]}
         burst.records = {_date(e): _to_record(r) for e, r in dumped["records"]}
@@ -98,6 +101,15 @@ def load_engine(engine: OIShiftEngine, state: bytes) -> None:
     engine._futures.load(held["futures"])
     engine._counts = dict(held["counts"])
     engine._tape.load(held["tape"])
+
+
+def _blocks(frames: list[pl.DataFrame], config: OIConfig) -> list[Block]:
+    """The open burst's rows laid out again, the first of each contract."""
+    if not frames:
+        return []
+    keys = ["expiry", "strike_p", "option_type"]
+    rows = pl.concat(frames).unique(keys, keep="first", maintain_order=True).sort(keys)
+    return blocks(rows, config.calendar, config.rate)
 
 
 def _pack(array: Any) -> list[Any]:
@@ -185,7 +197,7 @@ def _to_event(d: list[Any]) -> Event:
 def _open(burst: Any) -> dict[str, Any]:
     return {
         "ts_ns": burst.ts_ns,
-        "frames": [[e.isoformat(), frame_bytes(f)] for e, f in sorted(burst.frames.items())],
+        "frames": [frame_bytes(f) for f in burst.frames],
         "before": [[e.isoformat(), None if s is None else _series(s)] for e, s in sorted(burst.before.items())],
         "moved": [[a.isoformat(), b.isoformat()] for a, b in sorted(burst.moved.items())],
         "records": [[e.isoformat(), _record(r)] for e, r in sorted(burst.records.items())],

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from toolkit.errors import BadData
 from toolkit.oi.arrays import UNKNOWN, Floats, Ints
 from toolkit.oi.config import OIConfig, SessionDays
+from toolkit.oi.jit import kernel
 
 __all__ = ["ChainMatrix", "Prepared", "chain_matrix", "prepare_chain", "quality_frame"]
 
@@ -35,6 +37,9 @@ OPTIONAL: Final[dict[str, Any]] = {
     "futures": pl.Float64(),
 }
 CONTRACT: Final = ("underlying", "expiry", "strike_p", "option_type")
+EPOCH: Final = dt.date(1970, 1, 1)
+DAY_US: Final = 86_400_000_000
+IST_US: Final = 19_800_000_000
 ENOUGH: Final = 20  # contracts with OI before their divisibility by the lot says anything
 
 
@@ -106,7 +111,7 @@ def prepare_chain(frame: pl.DataFrame, config: OIConfig | None = None) -> Prepar
     clean = _sessions_only(clean, chosen.calendar, counts)
     clean = _adjusted(clean, chosen, counts)
     clean = _tokens(clean, counts)
-    clean = _ordered(clean, chosen, counts)
+    clean = _ordered(clean, counts)
     counts["rows_kept"] = (clean.height, "")
     return Prepared(clean, quality_frame(counts))
 
@@ -207,15 +212,24 @@ def _sessions_only(
     if calendar is None:
         counts["non_session_date"] = (0, "not checked: no calendar was given")
         return frame
-    dates = frame["ts"].dt.date()
-    closed = [d for d in dates.unique().sort().to_list() if not calendar.is_session(d)]
-    received = frame.select(pl.col("recv_ts").dt.date().unique().drop_nulls().sort())["recv_ts"].to_list()
-    idle = [d for d in received if not calendar.is_session(d)]
-    bad = dates.is_in(closed)
-    counts["non_session_date"] = (int(bad.sum()), _names(closed))
-    copies = frame.filter(pl.col("recv_ts").dt.date().is_in(idle)).select("underlying", "recv_ts").unique().height
+    day = _ist_days(frame["ts"])
+    closed = [d for d in _dates(day) if not calendar.is_session(d)]
+    idle = [d for d in _dates(_ist_days(frame["recv_ts"].drop_nulls())) if not calendar.is_session(d)]
+    copies = 0
+    if idle:
+        copies = frame.filter(pl.col("recv_ts").dt.date().is_in(idle)).select("underlying", "recv_ts").unique().height
     counts["holiday_copy"] = (copies, f"snapshots received on {_names(idle)}" if idle else "")
-    return frame.filter(~bad) if closed else frame
+    bad = np.isin(day, [(d - EPOCH).days for d in closed])
+    counts["non_session_date"] = (int(bad.sum()), _names(closed))
+    return frame.filter(pl.Series(~bad)) if closed else frame
+
+
+def _ist_days(stamps: pl.Series) -> Ints:
+    return (stamps.to_physical().to_numpy() + IST_US) // DAY_US
+
+
+def _dates(days: Ints) -> list[dt.date]:
+    return [EPOCH + dt.timedelta(days=int(d)) for d in np.unique(days)]
 
 
 def _names(dates: list[dt.date]) -> str:
@@ -256,45 +270,123 @@ def _tokens(frame: pl.DataFrame, counts: dict[str, tuple[int, str]]) -> pl.DataF
     return joined.with_columns(pl.coalesce("token", "stand_in").alias("token")).drop("stand_in")
 
 
-def _ordered(frame: pl.DataFrame, config: OIConfig, counts: dict[str, tuple[int, str]]) -> pl.DataFrame:
+def _ordered(frame: pl.DataFrame, counts: dict[str, tuple[int, str]]) -> pl.DataFrame:
     """Order by series and stamp; refuse backward stamps; keep the first of each contract at a stamp."""
-    series = ["underlying", "expiry"]
-    arrived = frame["recv_ts"].null_count() == 0
-    stamps = (
-        frame.lazy()
-        .select(*series, "ts", "recv_ts")
-        .unique(maintain_order=True)
-        .sort("recv_ts" if arrived else "ts", maintain_order=True)
-        .with_columns(
-            (pl.col("ts") < pl.col("ts").cum_max().over(series)).alias("backward"),
-            (pl.col("recv_ts").rank("ordinal").over([*series, "ts"]) > 1).fill_null(value=False).alias("repeat"),
+    key = _Keys.of(frame)
+    backward, snapshots = _stamp_rules(frame, key)
+    refused = 0
+    if backward is not None:
+        refused = backward.select("underlying", "ts", "recv_ts").unique().height
+        columns = ["underlying", "ts", "recv_ts"]
+        frame = frame.join(
+            backward.select(columns).unique(), on=columns, how="anti", nulls_equal=True, maintain_order="left"
         )
-        .collect()
-    )
-    backward = stamps.filter("backward")
-    repeats = stamps.filter(pl.col("repeat") & ~pl.col("backward"))
-    if backward.height:
-        frame = frame.join(backward.select(*series, "ts", "recv_ts"), on=[*series, "ts", "recv_ts"], how="anti")
-    counts["backward_stamp"] = (backward.select("underlying", "ts", "recv_ts").unique().height, "")
-    keys = [*series, "ts", "strike_p", "option_type"]
-    frame = frame.sort([*keys, "recv_ts"], maintain_order=True)
-    same = _same_as_previous(frame, keys)
+        key = _Keys.of(frame)
+    counts["backward_stamp"] = (refused, "snapshots stamped before one already received" if refused else "")
+    frame, key = _sorted(frame, key)
+    same = key.same_as_previous()
     dropped = int(same.sum())
     detail = ""
     if dropped:
-        detail = _differing(frame, same)
-        frame = frame.filter(~same)
-    snapshots = repeats.select("underlying", "ts", "recv_ts").unique().height
+        flags = pl.Series("same", same)
+        detail = _differing(frame, flags)
+        frame = frame.filter(~flags)
     counts["repeated_stamp"] = (snapshots, detail if snapshots else "")
     counts["duplicate_row"] = (dropped, detail)
     return frame
 
 
-def _same_as_previous(frame: pl.DataFrame, keys: list[str]) -> pl.Series:
-    if frame.height == 0:
-        return pl.Series("same", [], dtype=pl.Boolean)
-    tests = [pl.col(k) == pl.col(k).shift(1) for k in keys]
-    return frame.select(pl.all_horizontal(tests).fill_null(value=False).alias("same"))["same"]
+class _Keys(NamedTuple):
+    """What rows are ordered by, as integers."""
+
+    underlying: Ints
+    expiry: Ints
+    ts: Ints
+    strike: Ints
+    side: Ints
+    recv: Ints
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> _Keys:
+        if frame.height and bool((frame["underlying"] == frame["underlying"][0]).all()):
+            names = np.zeros(frame.height, dtype=np.int64)
+        else:
+            names = frame["underlying"].rank("dense").cast(pl.Int64).to_numpy()
+        return cls(
+            names,
+            frame["expiry"].to_physical().cast(pl.Int64).to_numpy(),
+            frame["ts"].to_physical().to_numpy(),
+            frame["strike_p"].to_numpy(),
+            frame["option_type"].to_physical().cast(pl.Int64).to_numpy(),
+            frame["recv_ts"].to_physical().fill_null(-1).to_numpy(),
+        )
+
+    def same_as_previous(self) -> npt.NDArray[np.bool_]:
+        """Whether a row repeats the contract and stamp of the row before it."""
+        same = np.zeros(self.ts.size, dtype=np.bool_)
+        if same.size:
+            same[1:] = True
+            for part in self[:5]:
+                same[1:] &= part[1:] == part[:-1]
+        return same
+
+
+def _stamp_rules(frame: pl.DataFrame, key: _Keys) -> tuple[pl.DataFrame | None, int]:
+    """Snapshots stamped before one already received (None when there are none), and how many repeat a stamp."""
+    if not frame.height:
+        return None, 0
+    edge = np.ones(frame.height, dtype=np.bool_)
+    edge[1:] = (
+        (key.ts[1:] != key.ts[:-1]) | (key.recv[1:] != key.recv[:-1]) | (key.underlying[1:] != key.underlying[:-1])
+    )
+    arrived = bool((key.recv >= 0).all())
+    runs = frame.select("underlying", "ts", "recv_ts")[np.flatnonzero(edge)].unique(maintain_order=True)
+    runs = runs.sort("recv_ts" if arrived else "ts", maintain_order=True).with_columns(
+        (pl.col("ts") < pl.col("ts").cum_max().over("underlying")).alias("backward")
+    )
+    backward = runs.filter("backward")
+    kept = runs.filter(~pl.col("backward"))
+    return backward if backward.height else None, kept.height - kept.select("underlying", "ts").unique().height
+
+
+def _sorted(frame: pl.DataFrame, key: _Keys) -> tuple[pl.DataFrame, _Keys]:
+    """Rows by underlying, expiry, stamp, strike, side, receipt; a file in its natural order needs one stable pass."""
+    if frame.height and not in_order(*key):
+        days = key.expiry - key.expiry.min()
+        code = (key.underlying - key.underlying.min()) * (days.max() + 1) + days
+        narrow = code.astype(np.uint16) if code.max() < 65_536 else code
+        order = np.argsort(narrow, kind="stable")
+        key = _Keys(*(part[order] for part in key))
+        frame = frame[order]
+        if not in_order(*key):
+            by = ["underlying", "expiry", "ts", "strike_p", "option_type", "recv_ts"]
+            frame = frame.sort(by, maintain_order=True)
+            key = _Keys.of(frame)
+    return frame, key
+
+
+@kernel
+def in_order(underlying: Ints, expiry: Ints, ts: Ints, strike: Ints, side: Ints, recv: Ints) -> bool:
+    """Whether rows ascend by these keys, the first most significant."""
+    for i in range(1, ts.size):
+        if underlying[i] != underlying[i - 1]:
+            if underlying[i] < underlying[i - 1]:
+                return False
+        elif expiry[i] != expiry[i - 1]:
+            if expiry[i] < expiry[i - 1]:
+                return False
+        elif ts[i] != ts[i - 1]:
+            if ts[i] < ts[i - 1]:
+                return False
+        elif strike[i] != strike[i - 1]:
+            if strike[i] < strike[i - 1]:
+                return False
+        elif side[i] != side[i - 1]:
+            if side[i] < side[i - 1]:
+                return False
+        elif recv[i] < recv[i - 1]:
+            return False
+    return True
 
 
 def _differing(frame: pl.DataFrame, same: pl.Series) -> str:

@@ -1,0 +1,114 @@
+"""Day-over-day changes of open interest, computed by us on the exchange token."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from toolkit.errors import BadData
+
+__all__ = ["anchor_rows", "day_over_day"]
+
+REQUIRED: Final = ("date", "underlying", "token", "expiry", "strike_p", "option_type", "oi", "oi_change")
+
+
+def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+    """Compare each contract's OI with the session before, through re-dated expiries and lot changes.
+
+    The key is the exchange token with its underlying, strike and side: the expiry may be re-dated while the contract
+    lives, and a token whose contract expired is a new contract when it comes back. Quantities are units, so that a
+    lot change alters nothing.
+
+    Parameters
+    ----------
+    eod : polars.DataFrame or LazyFrame
+        The session store's ``eod`` rows of consecutive sessions.
+
+    Returns
+    -------
+    polars.LazyFrame
+        ``date underlying token expiry strike_p option_type oi oi_before change feed_change expiry_before status``;
+        ``status`` is ``same`` (the feed agrees), ``redated`` (the expiry moved), ``restated`` (the feed's previous
+        OI differs from ours), ``new`` (not listed the session before: from 0 in a closing file), or ``first`` (no
+        earlier session in the frame: unknown, null).
+
+    Raises
+    ------
+    BadData
+        For a missing column.
+    """
+    rows = eod.lazy()
+    names = rows.collect_schema().names()
+    missing = [c for c in REQUIRED if c not in names]
+    if missing:
+        raise BadData(f"end-of-day frame has no column {missing[0]!r}; give the eod table of a session")
+    dated = rows.select(REQUIRED).with_columns(pl.col("date").rank("dense").over("underlying").alias("session"))
+    key = ["underlying", "token", "strike_p", "option_type"]
+    linked = dated.sort("date").with_columns(
+        pl.col("oi").shift(1).over(key, order_by="date").alias("oi_before"),
+        pl.col("expiry").shift(1).over(key, order_by="date").alias("expiry_before"),
+        pl.col("date").shift(1).over(key, order_by="date").alias("date_before"),
+        (pl.col("session") - pl.col("session").shift(1).over(key, order_by="date")).alias("gap"),
+    )
+    # a contract that expired on its last day did not come back: its token did
+    alive = (pl.col("gap") == 1) & (pl.col("expiry_before") > pl.col("date_before"))
+    held = linked.with_columns(
+        pl.when(alive).then("oi_before").when(pl.col("session") > 1).then(0).alias("oi_before"),
+        pl.when(alive).then("expiry_before").alias("expiry_before"),
+    )
+    change = pl.col("oi") - pl.col("oi_before")
+    status = (
+        pl.when(pl.col("session") == 1)
+        .then(pl.lit("first"))
+        .when(pl.col("expiry_before").is_null())
+        .then(pl.lit("new"))
+        .when(pl.col("expiry_before") != pl.col("expiry"))
+        .then(pl.lit("redated"))
+        .when(change != pl.col("oi_change"))
+        .then(pl.lit("restated"))
+        .otherwise(pl.lit("same"))
+    )
+    return held.select(
+        "date",
+        "underlying",
+        "token",
+        "expiry",
+        "strike_p",
+        "option_type",
+        "oi",
+        "oi_before",
+        change.alias("change"),
+        pl.col("oi_change").alias("feed_change"),
+        "expiry_before",
+        status.alias("status"),
+    )
+
+
+def anchor_rows(eod: pl.DataFrame, before: object, close_time: str = "15:30:00") -> pl.DataFrame:
+    """Chain rows of the last closing file before a date: the previous close that intraday snapshots start from.
+
+    Parameters
+    ----------
+    eod : polars.DataFrame
+        The session store's ``eod`` rows.
+    before : date
+        The first day that is to be compared.
+    close_time : str
+        The stamp to give the rows, IST.
+
+    Raises
+    ------
+    BadData
+        When no earlier session is in the frame.
+    """
+    earlier = eod.filter((pl.col("date") < before) & pl.col("strike_p").is_not_null())
+    if earlier.height == 0:
+        raise BadData(f"no end-of-day rows before {before}; import the bhavcopy of the session before")
+    last = earlier.filter(pl.col("date") == pl.col("date").max().over("underlying"))
+    stamp = pl.concat_str(pl.col("date").cast(pl.String), pl.lit(" " + close_time)).str.to_datetime(
+        "%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="Asia/Kolkata"
+    )
+    columns = ["underlying", "expiry", "strike_p", "option_type", "token", "oi", "volume", "lot"]
+    price = pl.col("close").alias("ltp")
+    return last.select(stamp.alias("ts"), *columns, price, "spot", "oi_change")

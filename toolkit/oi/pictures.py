@@ -1,0 +1,134 @@
+"""Frames for pictures and reruns: the heatmap of changes, and events from saved levels."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from toolkit.errors import BadData
+from toolkit.oi.batch import walk
+from toolkit.oi.book import Book, Record, Series
+from toolkit.oi.columns import LEVELS
+from toolkit.oi.config import OIConfig
+from toolkit.oi.core import Bursts, ExpiryCore
+from toolkit.oi.detect import ExpiryEvents
+from toolkit.oi.events import Event, events_frame, thresholds_of
+from toolkit.oi.futures import FuturesBook
+from toolkit.oi.layout import Block, blocks
+from toolkit.oi.prepare import prepare_chain
+
+__all__ = ["detect_events", "heatmap"]
+
+IST: Final = "Asia/Kolkata"
+SIDES: Final[Any] = pl.Enum(["CE", "PE"])
+
+
+def heatmap(
+    frame: pl.DataFrame,
+    underlying: str | None = None,
+    expiry: dt.date | None = None,
+    config: OIConfig | None = None,
+) -> pl.DataFrame:
+    """Lay out OI and its change since the base by strike and fresh exchange stamp.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Chain rows.
+    underlying, expiry : optional
+        Only these; default all.
+    config : OIConfig, optional
+        Its baseline is what changes are measured against.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``ts underlying expiry strike option_type oi oi_change``: strike in points, units; ``oi_change`` null where
+        the base does not know the contract. Bursts in which nothing moved are left out.
+    """
+    chosen = OIConfig() if config is None else config
+    if underlying is not None:
+        frame = frame.filter(pl.col("underlying").cast(pl.String) == underlying)
+    if expiry is not None:
+        frame = frame.filter(pl.col("expiry") == expiry)
+    if frame.height == 0:
+        raise BadData(f"no chain rows of {underlying or 'any underlying'} {expiry or ''}; check the names".strip())
+    prepared = prepare_chain(frame, chosen).frame
+    parts = [_heat(block, chosen) for block in blocks(prepared, chosen.calendar, chosen.rate)]
+    return pl.concat(parts).sort("ts", "underlying", "expiry", "strike", "option_type")
+
+
+def _heat(block: Block, config: OIConfig) -> pl.DataFrame:
+    core = ExpiryCore.new(config)
+    core.grow(block.strikes_p)
+    bases = []
+    fresh = []
+    effective = []
+    for t in range(block.ts_ns.size):
+        cut = slice(t, t + 1)
+        rows = core.run(Bursts(block.ts_ns[cut], block.oi[cut], block.volume[cut], block.spot[cut], block.forward[cut]))
+        fresh.append(rows.levels[0, LEVELS.index("fresh")] == 1.0)
+        effective.append(rows.effective[0])
+        # the base this burst was compared with: settle() may have replaced it at the burst's end
+        bases.append(core.base.copy() if rows.base_ts[0] >= 0 else np.full_like(core.base, -1))
+    oi, base = np.array(effective), np.array(bases)
+    t, s, i = np.nonzero((oi >= 0) & np.array(fresh)[:, None, None])
+    change = np.where(base[t, s, i] >= 0, oi[t, s, i] - base[t, s, i], np.iinfo(np.int64).min)
+    made = pl.DataFrame(
+        {
+            "ts": pl.Series(block.ts_ns[t] // 1000).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(IST),
+            "underlying": pl.Series([block.underlying], dtype=pl.String).new_from_index(0, t.size),
+            "expiry": pl.Series([block.expiry], dtype=pl.Date).new_from_index(0, t.size),
+            "strike": block.strikes_p[i] / 100.0,
+            "option_type": pl.Series(np.array(["CE", "PE"])[s], dtype=pl.String).cast(SIDES),
+            "oi": oi[t, s, i],
+            "oi_change": change,
+        }
+    )
+    unknown = np.iinfo(np.int64).min
+    return made.with_columns(pl.when(pl.col("oi_change") != unknown).then(pl.col("oi_change")).alias("oi_change"))
+
+
+def detect_events(
+    levels: pl.DataFrame, config: OIConfig | None = None, *, futures: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Detect events again from a levels frame, for instance under other thresholds.
+
+    Parameters
+    ----------
+    levels : polars.DataFrame
+        As :func:`toolkit.oi.oi_shift` gave it, whole sessions.
+    config : OIConfig, optional
+        Thresholds and history settings.
+    futures : polars.DataFrame, optional
+        Futures rows, for the FUT_* events.
+
+    Returns
+    -------
+    polars.DataFrame
+        The events frame. Only DATA_REDATED and DATA_RESTATED need the contracts themselves and are absent.
+    """
+    chosen = OIConfig() if config is None else config
+    missing = [c for c in ("ts", "underlying", "expiry", *LEVELS) if c not in levels.columns]
+    if missing:
+        raise BadData(f"levels frame has no column {missing[0]!r}; give the levels of oi_shift whole")
+    limits = thresholds_of(chosen)
+    events: list[Event] = []
+    for part in levels.sort("underlying", "ts", "expiry").partition_by("underlying", maintain_order=True):
+        name = str(part["underlying"][0])
+        book = Book(name, chosen, limits)
+        table = part.select(pl.col(c).cast(pl.Float64).fill_null(float("nan")) for c in LEVELS).to_numpy()
+        stamps = part["ts"].dt.epoch("us").to_list()
+        work = []
+        for us, expiry, row in zip(stamps, part["expiry"].to_list(), table, strict=True):
+            series = book.series.setdefault(
+                expiry, Series(expiry, ExpiryCore.new(chosen), ExpiryEvents(chosen, limits))
+            )
+            work.append((series, Record(us * 1000, expiry, row, None, -1)))
+        events.extend(walk(book, work))
+    if futures is not None:
+        events.extend(FuturesBook(limits).update(futures))
+    return events_frame(events)
