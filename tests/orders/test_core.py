@@ -342,8 +342,10 @@ def test_a_new_day_starts_ids_again_and_carries_positions(scene):
     s.engine.submit(s.now, request(s, side=Side.SELL, price_p=9950))
     s.engine.run_until(s.now)
     day_ns = 86_400 * 10**9
+    s.engine.set_state(s.now, TradingState.HALTED, "day loss")
     head = s.core.start_day(s.now + 3 * day_ns, {"note": "carried"})
     fresh = Core.replay(head, s.instruments)
+    assert (fresh.book.state, fresh.book.state_reason) == (TradingState.HALTED, "day loss")
     assert fresh.book.net == {s.call: -75}
     assert fresh.book.cash_p == s.core.book.cash_p
     assert msgspec.json.decode(head[0].payload)["carried"] == {"note": "carried"}

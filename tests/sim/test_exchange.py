@@ -301,13 +301,20 @@ def test_refused_modifies_and_cancels():
     sim.modify(Modify(cl_ord_id="Z", order_qty=75), T)
     sim.cancel("Z", T)
     sim.cancel("A", T)
-    kinds = [(r.cl_ord_id, str(r.exec_type)) for r in sim.advance(T)]
+    sim.cancel("A", T)
+    reports = sim.advance(T)
+    assert [r.text for r in reports if r.exec_type is ExecType.CANCEL_REJECTED] == [
+        "the order is not in the book",
+        "the order is done and no longer in the book",
+    ]
+    kinds = [(r.cl_ord_id, str(r.exec_type)) for r in reports]
     assert kinds[2:] == [
         ("A", "replace_rejected"),
         ("A", "replace_rejected"),
         ("Z", "replace_rejected"),
         ("Z", "cancel_rejected"),
         ("A", "canceled"),
+        ("A", "cancel_rejected"),
     ]
 
 

@@ -97,7 +97,10 @@ class Core:
         self._denied = 0
 
     def start_day(self, now_ns: int, carried: Mapping[str, Any] | None = None) -> list[Effect]:
-        """Open a day: ids start again, positions and cash are carried. ``carried`` is journaled as it is."""
+        """Open a day: ids start again; positions, cash and a halt are carried.
+
+        ``carried`` (a position book's own words, say) is journaled as it is.
+        """
         payload = {
             "account": self.account,
             "broker": self.broker,
@@ -106,6 +109,8 @@ class Core:
             "funds_p": self.book.funds_p,
             "net": self.book.net,
             "cash_p": self.book.cash_p,
+            "state": self.book.state,
+            "reason": self.book.state_reason,
             "carried": dict(carried or {}),
         }
         return [self._write(now_ns, "open", "", payload)]
@@ -317,6 +322,7 @@ class Core:
         self.book.funds_p = head.funds_p
         self.book.net = dict(head.net)
         self.book.cash_p = head.cash_p
+        self.book.state, self.book.state_reason = head.state, head.reason
         self._seq = 0
 
     def _fold_order(self, record: Record) -> None:
@@ -528,6 +534,8 @@ class _Opening(msgspec.Struct):
     funds_p: int | None
     net: dict[str, int]
     cash_p: int
+    state: TradingState
+    reason: str
 
 
 class _Placed(msgspec.Struct):

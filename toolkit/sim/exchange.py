@@ -420,7 +420,7 @@ class SimExchange:
                 exec_type=exec_type,
                 ts_ns=at_ns,
                 recv_ns=self._back(at_ns),
-                text="no such order in the book",
+                text=f"the order is {'done and no longer' if cl_ord_id in self._seen else 'not'} in the book",
             )
         )
 
