@@ -34,13 +34,15 @@ class Bursts:
 
 @dataclass(slots=True)
 class Rows:
-    """What the kernel writes for T bursts; ``effective`` is the OI that counted, -1 where none did."""
+    """What the kernel writes for T bursts; ``effective`` is the OI that counted, ``compared`` what it was compared
+    with (empty unless asked for), -1 where unknown."""
 
     levels: Floats
     shifts: Floats
     effective: Ints
     base_ts: Ints
     counts: Ints
+    compared: Ints
 
 
 def kernel_params(config: OIConfig) -> Floats:
@@ -117,7 +119,7 @@ class ExpiryCore:
         self.entries = entries
         self.strikes_p = union
 
-    def run(self, bursts: Bursts) -> Rows:
+    def run(self, bursts: Bursts, *, keep_base: bool = False) -> Rows:
         """Take T bursts, stamps ascending, arrays over ``strikes_p``; the state moves on."""
         steps, n = bursts.ts_ns.size, self.strikes_p.size
         rows = Rows(
@@ -126,6 +128,7 @@ class ExpiryCore:
             np.empty((steps, 2, n), dtype=np.int64),
             np.empty(steps, dtype=np.int64),
             np.empty((steps, 4), dtype=np.int64),
+            np.empty((steps if keep_base else 0, 2, n), dtype=np.int64),
         )
         run_bursts(
             self.strikes_p / 100.0,
@@ -146,6 +149,7 @@ class ExpiryCore:
             self.ring,
             self.ring_ts,
             rows.effective,
+            rows.compared,
             rows.levels,
             rows.shifts,
             rows.base_ts,

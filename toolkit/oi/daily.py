@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import datetime as dt
+from itertools import pairwise
+from typing import Final, Protocol
 
 import polars as pl
 
@@ -13,7 +15,15 @@ __all__ = ["anchor_rows", "day_over_day"]
 REQUIRED: Final = ("date", "underlying", "token", "expiry", "strike_p", "option_type", "oi", "oi_change")
 
 
-def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+class Previous(Protocol):
+    """What is asked of a calendar (``toolkit.calendar.Calendar`` answers it)."""
+
+    def previous(self, date: dt.date) -> dt.date:
+        """The session before ``date``."""
+        ...
+
+
+def day_over_day(eod: pl.DataFrame | pl.LazyFrame, calendar: Previous | None = None) -> pl.LazyFrame:
     """Compare each contract's OI with the session before, through re-dated expiries and lot changes.
 
     The key is the exchange token with its underlying, strike and side: the expiry may be re-dated while the contract
@@ -24,13 +34,16 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
     ----------
     eod : polars.DataFrame or LazyFrame
         The session store's ``eod`` rows of consecutive sessions.
+    calendar : object with ``previous(date)``, optional
+        ``toolkit.tables.calendar()``: a session that is absent from the frame then makes the next day's earlier OI
+        unknown (status ``gap``) instead of comparing over the hole.
 
     Returns
     -------
     polars.LazyFrame
         ``date underlying token expiry strike_p option_type oi oi_before change feed_change expiry_before status``;
         ``status`` is ``same`` (the feed agrees), ``redated`` (the expiry moved), ``restated`` (the feed's previous
-        OI differs from ours), ``new`` (not listed the session before: from 0 in a closing file), or ``first`` (no
+        OI differs from ours), ``new`` (not listed the session before: from 0 in a closing file), or ``first`` or ``gap`` (no
         earlier session in the frame: unknown, null).
 
     Raises
@@ -43,6 +56,7 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
     missing = [c for c in REQUIRED if c not in names]
     if missing:
         raise BadData(f"end-of-day frame has no column {missing[0]!r}; give the eod table of a session")
+    holes = _holes(rows, calendar)
     dated = rows.select(REQUIRED).with_columns(pl.col("date").rank("dense").over("underlying").alias("session"))
     key = ["underlying", "token", "strike_p", "option_type"]
     linked = dated.sort("date").with_columns(
@@ -53,14 +67,18 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
     )
     # a contract that expired on its last day did not come back: its token did
     alive = (pl.col("gap") == 1) & (pl.col("expiry_before") > pl.col("date_before"))
+    hole = pl.col("date").is_in(holes)
+    alive = alive & ~hole
     held = linked.with_columns(
-        pl.when(alive).then("oi_before").when(pl.col("session") > 1).then(0).alias("oi_before"),
+        pl.when(hole).then(None).when(alive).then("oi_before").when(pl.col("session") > 1).then(0).alias("oi_before"),
         pl.when(alive).then("expiry_before").alias("expiry_before"),
     )
     change = pl.col("oi") - pl.col("oi_before")
     status = (
         pl.when(pl.col("session") == 1)
         .then(pl.lit("first"))
+        .when(hole)
+        .then(pl.lit("gap"))
         .when(pl.col("expiry_before").is_null())
         .then(pl.lit("new"))
         .when(pl.col("expiry_before") != pl.col("expiry"))
@@ -85,7 +103,15 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def anchor_rows(eod: pl.DataFrame, before: object, close_time: str = "15:30:00") -> pl.DataFrame:
+def _holes(rows: pl.LazyFrame, calendar: Previous | None) -> list[dt.date]:
+    """Dates whose session before is not in the frame."""
+    if calendar is None:
+        return []
+    dates = rows.select(pl.col("date").unique().sort()).collect()["date"].to_list()
+    return [day for was, day in pairwise(dates) if calendar.previous(day) != was]
+
+
+def anchor_rows(eod: pl.DataFrame, before: dt.date, close_time: str = "15:30:00") -> pl.DataFrame:
     """Chain rows of the last closing file before a date: the previous close that intraday snapshots start from.
 
     Parameters

@@ -101,6 +101,7 @@ def run_bursts(
     ring: Ints,
     ring_ts: Ints,
     effective: Ints,
+    compared: Ints,
     levels: Floats,
     shifts: Floats,
     base_ts: Ints,
@@ -108,7 +109,8 @@ def run_bursts(
 ) -> None:
     """Run T bursts over n strikes.
 
-    Shapes: ``k`` (n,) points; ``ts spot forward`` (T,); ``oi volume effective`` (T, 2, n) with -1 unknown; state
+    Shapes: ``k`` (n,) points; ``ts spot forward`` (T,); ``oi volume effective`` (T, 2, n) with -1 unknown,
+    ``compared`` the same or (0, 2, n) to keep no copy of the base; state
     ``last seen prev base close`` (2, n), ``held`` (2, 3), ``profile`` (2, 2, 84) of trailing sessions and today,
     ``ring`` (R, 2, n); results ``levels`` (T, len(LEVELS)), ``shifts`` (T, 2, len(SHIFTS)), ``base_ts`` (T,),
     ``was_known`` (T, 4): contracts carried forward, excluded as too old, new and accounted for, new and unknown
@@ -160,6 +162,10 @@ def run_bursts(
             row[L_COUNTS + c] = was_known[t, c]
         known_base = scalars[2] >= 0
         base_ts[t] = scalars[2]
+        if compared.shape[0] > 0:
+            compared[t] = base
+            if not known_base:
+                compared[t] = -1
         level_row(kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, fresh, forward[t], p, held, profile, row)
         if fresh and scalars[5] > 0:
             step_columns(kc[:m], now[:, :m], step[:, :m], row)

@@ -64,18 +64,11 @@ def heatmap(
 def _heat(block: Block, config: OIConfig) -> pl.DataFrame:
     core = ExpiryCore.new(config)
     core.grow(block.strikes_p)
-    bases = []
-    fresh = []
-    effective = []
-    for t in range(block.ts_ns.size):
-        cut = slice(t, t + 1)
-        rows = core.run(Bursts(block.ts_ns[cut], block.oi[cut], block.volume[cut], block.spot[cut], block.forward[cut]))
-        fresh.append(rows.levels[0, LEVELS.index("fresh")] == 1.0)
-        effective.append(rows.effective[0])
-        # the base this burst was compared with: settle() may have replaced it at the burst's end
-        bases.append(core.base.copy() if rows.base_ts[0] >= 0 else np.full_like(core.base, -1))
-    oi, base = np.array(effective), np.array(bases)
-    t, s, i = np.nonzero((oi >= 0) & np.array(fresh)[:, None, None])
+    bursts = Bursts(block.ts_ns, block.oi, block.volume, block.spot, block.forward)
+    rows = core.run(bursts, keep_base=True)
+    fresh = rows.levels[:, LEVELS.index("fresh")] == 1.0
+    oi, base = rows.effective, rows.compared
+    t, s, i = np.nonzero((oi >= 0) & fresh[:, None, None])
     change = np.where(base[t, s, i] >= 0, oi[t, s, i] - base[t, s, i], np.iinfo(np.int64).min)
     made = pl.DataFrame(
         {
