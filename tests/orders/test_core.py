@@ -69,6 +69,24 @@ def test_malformed_ids_are_refused(scene, bad):
     assert s.core.orders == {}
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("side", "BYU", "side must be BUY, SELL, was 'BYU'; did you mean 'BUY'"),
+        ("ord_type", "LIMT", "did you mean 'LIMIT'"),
+        ("time_in_force", None, "time_in_force must be DAY, IOC, was None"),
+        ("product", 5, "product must be NRML, MIS, CNC, was 5"),
+        ("symbol", 5, "symbol must be text, was 5"),
+    ],
+)
+def test_a_word_that_is_none_is_refused_with_the_nearest(scene, field, value, words):
+    s = scene()
+    with pytest.raises(BadData) as caught:
+        s.core.submit(s.now, request(s, **{field: value}))
+    assert words in str(caught.value)
+    assert s.core.orders == {}
+
+
 def test_another_account_is_refused(scene):
     s = scene()
     with pytest.raises(BadData, match="trades account 'PAPER', was 'OTHER'"):

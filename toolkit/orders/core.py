@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from toolkit.calendar import ist_date
-from toolkit.errors import BadData
+from toolkit.errors import BadData, nearest
 from toolkit.market.quotes import Quote
 from toolkit.orders import ids
 from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
@@ -41,12 +42,20 @@ from toolkit.types import (
     OrdStatus,
     OrdType,
     Place,
+    Product,
     Side,
     Target,
+    TimeInForce,
 )
 
 __all__ = ["Core"]
 
+_WORDS: Final[dict[str, type[StrEnum]]] = {
+    "side": Side,
+    "ord_type": OrdType,
+    "time_in_force": TimeInForce,
+    "product": Product,
+}
 _WORKING: Final = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 _RANK: Final = {
     OrdStatus.CANCELED: 1,
@@ -135,9 +144,10 @@ class Core:
         Raises
         ------
         BadData
-            When the id is malformed, or was used for another order.
+            When the id is malformed or was used for another order, or a field is not one of its words.
         """
         ids.check(request.cl_ord_id)
+        _check_words(request)
         known = self._asked.get(request.cl_ord_id)
         if known is not None:
             if known == _journalable(request):
@@ -590,6 +600,18 @@ def _rollup(parent: Order, kin: Sequence[Order], ts_ns: int) -> Order:
         traded_value_p=sum(o.traded_value_p for o in kin),
         updated_ns=max(parent.updated_ns, ts_ns),
     )
+
+
+def _check_words(request: OrderRequest) -> None:
+    """Check what has a closed list of words; numbers are left to the risk rules."""
+    for name, words in _WORDS.items():
+        value = getattr(request, name)
+        if not isinstance(value, words):
+            known = [str(word) for word in words]
+            raise BadData(f"{name} must be {', '.join(known)}, was {value!r}{nearest(str(value), known)}")
+    for name in ("symbol", "exchange", "account", "broker"):
+        if not isinstance(getattr(request, name), str):
+            raise BadData(f"{name} must be text, was {getattr(request, name)!r}")
 
 
 def _journalable(request: OrderRequest) -> OrderRequest:
