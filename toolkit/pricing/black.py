@@ -10,13 +10,14 @@ import numpy as np
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
+from toolkit.pricing.direct import ABSENT, direct
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
 
 _NAMES: Final = ("cp", "forward", "strike", "tte", "iv", "rate", "dividend")
 _MODELS: Final = {"black76": False, "bsm": True}
 _UNUSED: Final = np.empty(0)
-_NONE: Final = 0.0
+_PRICE: Final = ("price",)
 
 
 class Greeks(NamedTuple):
@@ -73,10 +74,10 @@ def price(
     strike: Any,
     tte: Any,
     iv: Any,
-    rate: Any = 0.0,
+    rate: Any = ABSENT,
     *,
     model: str = "black76",
-    dividend: Any = _NONE,
+    dividend: Any = ABSENT,
     threads: int = 1,
     out: Any = None,
 ) -> Any:
@@ -111,7 +112,7 @@ def price(
         For scalars outside the domain (negative strike, forward, tte or iv); in arrays such rows are NaN.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return _run(rows.price_rows, ("price",), values, model, threads, out)
+    return _run(rows.price_rows, _PRICE, values, model, threads, out, rows.price_entry)
 
 
 def greeks(
@@ -120,10 +121,10 @@ def greeks(
     strike: Any,
     tte: Any,
     iv: Any,
-    rate: Any = 0.0,
+    rate: Any = ABSENT,
     *,
     model: str = "black76",
-    dividend: Any = _NONE,
+    dividend: Any = ABSENT,
     threads: int = 1,
     out: Any = None,
 ) -> Greeks:
@@ -134,7 +135,7 @@ def greeks(
     ``out`` is a sequence of five arrays.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out))
+    return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out, rows.greeks_entry))
 
 
 def price_greeks(
@@ -143,10 +144,10 @@ def price_greeks(
     strike: Any,
     tte: Any,
     iv: Any,
-    rate: Any = 0.0,
+    rate: Any = ABSENT,
     *,
     model: str = "black76",
-    dividend: Any = _NONE,
+    dividend: Any = ABSENT,
     threads: int = 1,
     out: Any = None,
 ) -> PriceGreeks:
@@ -155,7 +156,7 @@ def price_greeks(
     ``out`` is a sequence of six arrays.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return PriceGreeks(*_run(rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
+    return PriceGreeks(*_run(rows.greeks_rows, PriceGreeks._fields, values, model, threads, out, rows.greeks_entry))
 
 
 def greeks2(
@@ -164,10 +165,10 @@ def greeks2(
     strike: Any,
     tte: Any,
     iv: Any,
-    rate: Any = 0.0,
+    rate: Any = ABSENT,
     *,
     model: str = "black76",
-    dividend: Any = _NONE,
+    dividend: Any = ABSENT,
     threads: int = 1,
     out: Any = None,
 ) -> Greeks2:
@@ -187,16 +188,20 @@ def _run(
     model: str,
     threads: int,
     out: Any,
+    entry: Any = None,
 ) -> Any:
     dividend = values[6]
-    bsm = False if model == "black76" and dividend is _NONE else model_flag(model, dividend)
+    bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
+    strike = values[2]
+    whole = names is not Greeks._fields
+    if entry is not None and threads == 1 and out is None and type(strike) is np.ndarray:
+        n = strike.size
+        to = [np.empty(n) for _ in names] if len(names) > 1 else [np.empty(n)]
+        if direct(entry, *values, bsm, to if whole else [_UNUSED, *to]):
+            return to if len(to) > 1 else to[0]
     packed, mask, shape, n = pack(_NAMES, values)
-    if out is None and threads == 1 and shape == (n,):
-        to = [np.empty(n) for _ in names]
-        kernel(*packed, mask, bsm, 0, n, *([_UNUSED, *to] if names is Greeks._fields else to))
-        return to if len(to) > 1 else to[0]
     if not shape:
         check_scalars(_NAMES, packed)
     to, given = outputs(names, out, shape, n)
-    parallel.run(kernel, (*packed, mask, bsm), [_UNUSED, *to] if names is Greeks._fields else to, n, threads)
+    parallel.run(kernel, (*packed, mask, bsm), to if whole else [_UNUSED, *to], n, threads)
     return hand_back(out, to, given, shape)

@@ -9,11 +9,11 @@ import numpy as np
 from toolkit.pricing import inverse, parallel
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
 from toolkit.pricing.black import model_flag
+from toolkit.pricing.direct import ABSENT, direct
 
 __all__ = ["implied_forward", "implied_vol"]
 
 _NAMES: Final = ("cp", "price", "forward", "strike", "tte", "rate", "dividend")
-_NONE: Final = 0.0
 
 
 def implied_vol(
@@ -22,10 +22,10 @@ def implied_vol(
     forward: Any,
     strike: Any,
     tte: Any,
-    rate: Any = 0.0,
+    rate: Any = ABSENT,
     *,
     model: str = "black76",
-    dividend: Any = _NONE,
+    dividend: Any = ABSENT,
     threads: int = 1,
     out: Any = None,
 ) -> Any:
@@ -42,12 +42,12 @@ def implied_vol(
     BadData
         For scalars outside the domain; in arrays such rows are NaN.
     """
-    bsm = False if model == "black76" and dividend is _NONE else model_flag(model, dividend)
+    bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
+    if threads == 1 and out is None and type(price) is np.ndarray:
+        iv = np.empty(price.size)
+        if direct(inverse.implied_entry, cp, price, forward, strike, tte, rate, dividend, bsm, [iv]):
+            return iv
     rows, mask, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
-    if out is None and threads == 1 and shape == (n,):
-        iv = np.empty(n)
-        inverse.implied_rows(*rows, mask, bsm, 0, n, iv)
-        return iv
     if not shape:
         check_scalars(_NAMES, rows)
     to, given = outputs(("iv",), out, shape, n)

@@ -41,11 +41,12 @@ from toolkit.pricing.rows import (
     constant,
     discount,
     finish,
+    steps,
     target,
     view,
 )
 
-__all__ = ["implied_rows"]
+__all__ = ["implied_entry", "implied_rows"]
 
 SQRT_2PI: Final = 2.5066282746310002
 S_SHORT: Final = 0.25
@@ -208,6 +209,16 @@ def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
                     out[j] = implied_one(
                         ws[i], ps[i], f[j * (mask >> 2 & 1)], ks[i], ts[i], rs[i], q[j * (mask >> 6 & 1)], bsm
                     )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def implied_entry(w, p, f, k, t, r, q, bsm, out):
+    """Implied vols of one-dimensional rows; False where their lengths do not agree."""
+    mask = steps(w, p, f, k, t, r, q, out.size)
+    if mask < 0:
+        return False
+    implied_rows(w, p, f, k, t, r, q, mask, bsm, 0, out.size, out)
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")

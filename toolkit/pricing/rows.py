@@ -17,7 +17,7 @@ from numba import njit
 from toolkit.pricing.kernels import greeks_one, price_careful
 from toolkit.pricing.normal import bracket, exp_poly, fma, log_ratio, mills, series_long, series_short, touch
 
-__all__ = ["BLOCK", "greeks_rows", "price_rows"]
+__all__ = ["BLOCK", "greeks_entry", "greeks_rows", "price_entry", "price_rows", "steps"]
 
 BLOCK: Final = 128
 PITCH: Final = BLOCK + 8
@@ -313,3 +313,35 @@ def to_spot(spots, fs, rs, qs, ts, delta, gamma, theta, rho, width):
         gamma[i] = gamma[i] * growth * growth
         theta[i] = fma(qs[i] - rs[i], spot * by_spot, theta[i])
         rho[i] = fma(spot * by_spot, ts[i], rho[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def steps(a, b, c, d, e, g, h, n):
+    """Bits of the inputs that have ``n`` values; -1 where one has neither ``n`` nor 1."""
+    mask = 0
+    for i, size in enumerate((a.size, b.size, c.size, d.size, e.size, g.size, h.size)):
+        if size == n:
+            mask |= 1 << i
+        elif size != 1:
+            return -1
+    return mask
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def price_entry(w, f, k, t, v, r, q, bsm, out):
+    """Price one-dimensional rows; False where their lengths do not agree."""
+    mask = steps(w, f, k, t, v, r, q, out.size)
+    if mask < 0:
+        return False
+    price_rows(w, f, k, t, v, r, q, mask, bsm, 0, out.size, out)
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def greeks_entry(w, f, k, t, v, r, q, bsm, price, delta, gamma, vega, theta, rho):
+    """Price and Greeks of one-dimensional rows; False where their lengths do not agree."""
+    mask = steps(w, f, k, t, v, r, q, delta.size)
+    if mask < 0:
+        return False
+    greeks_rows(w, f, k, t, v, r, q, mask, bsm, 0, delta.size, price, delta, gamma, vega, theta, rho)
+    return True

@@ -1,0 +1,60 @@
+"""The short way into a kernel for the common call: one-dimensional float64 arrays and plain numbers.
+
+A chain of 200 strikes takes 1.3 microseconds to price, so every check counts. The compiled entry is
+closed to other types: numba's own dispatch refuses what is not a writable contiguous float64 row, and
+the entry refuses lengths that do not agree. Whoever is refused goes the long way, through ``pack``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numba import boolean, float64
+
+from toolkit.pricing.arrays import Floats
+
+__all__ = ["ABSENT", "direct"]
+
+ABSENT: Final = 0.0
+"""The default of ``rate`` and ``dividend``, told apart by identity."""
+
+_ZERO: Final = np.zeros(1)
+_ROW: Final = float64[::1]
+
+
+@lru_cache(maxsize=8)
+def _closed(entry: Any, outputs: int) -> Any:
+    entry.compile((*(_ROW,) * 7, boolean, *(_ROW,) * outputs))
+    entry.disable_compile()
+    return entry
+
+
+def _one(value: Any) -> Floats:
+    if type(value) is float or type(value) is int:
+        row = np.empty(1)
+        row[0] = value
+        return row
+    raise TypeError
+
+
+def direct(entry: Any, a: Any, b: Any, c: Any, d: Any, e: Any, g: Any, h: Any, bsm: bool, to: list[Floats]) -> bool:
+    """Run ``entry`` on seven inputs; False when the long way is needed and nothing was written."""
+    kind = np.ndarray
+    try:
+        return bool(
+            _closed(entry, len(to))(
+                a if type(a) is kind else _one(a),
+                b if type(b) is kind else _one(b),
+                c if type(c) is kind else _one(c),
+                d if type(d) is kind else _one(d),
+                e if type(e) is kind else _one(e),
+                _ZERO if g is ABSENT else g if type(g) is kind else _one(g),
+                _ZERO if h is ABSENT else h if type(h) is kind else _one(h),
+                bsm,
+                *to,
+            )
+        )
+    except TypeError:
+        return False
