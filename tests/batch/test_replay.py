@@ -19,7 +19,7 @@ from toolkit.portfolio.charges import charges
 from toolkit.portfolio.positions import positions
 from toolkit.sim.generate import SessionPlan
 from toolkit.store.journal import GENESIS, Journal, verify_file
-from toolkit.store.session import open_session
+from toolkit.store.session import open_session, write_tables
 from toolkit.store.synthetic import write_synthetic
 from toolkit.strategies import SHIPPED
 from toolkit.strategies.protocol import Strategy
@@ -381,6 +381,56 @@ def test_a_day_order_expires_at_the_close(sample):
     closes = ist_ns(dt.date(2026, 7, 13), dt.time(15, 30))
     assert run.order_events["exec_type"].to_list() == ["new", "expired"]
     assert run.order_events["ts_ns"][-1] >= closes
+
+
+class Ticker(Probe):
+    """Hears ticks, buys on one and remembers what the chain showed then."""
+
+    name = "ticker"
+
+    def __init__(self):
+        super().__init__()
+        self.ticks = []
+
+    def on_tick(self, view):
+        chain = view.chain()
+        self.ticks.append((view.now_ns, float(chain.ce.bid[chain.atm]), chain.recv_ns))
+        return [atm(view, Side.BUY, ord_type=OrdType.MARKET)] if len(self.ticks) == 50 else ()
+
+
+def test_ticks_are_heard_between_snapshots_and_move_the_market(sample):
+    ticker = Ticker()
+    run = replay(sample, ticker, underlying="NIFTY")
+    recorded = sample.frame("ticks", "NIFTY")
+    times = [now for now, _, _ in ticker.ticks]
+    assert times == sorted(times)
+    assert set(recorded["recv_ts"].dt.epoch("us") * 1000) <= set(times)
+    assert all(known <= now for now, _, known in ticker.ticks)
+    between = {known: set() for _, _, known in ticker.ticks}
+    for _, bid, known in ticker.ticks:
+        between[known].add(bid)
+    assert max(len(bids) for bids in between.values()) > 5
+    (fill,) = run.fills.iter_rows(named=True)
+    assert times[49] < fill["exec_ns"] < times[49] + 10**9
+
+
+def test_no_look_ahead_with_ticks(sample, tmp_path):
+    """The sample cut in the middle of its ticks, by receive stamp: everything before is the same."""
+    whole = replay(sample, Ticker(), underlying="NIFTY")
+    for minute in (3, 25, 59):
+        cut = dt.datetime(2026, 7, 13, 11, minute, 30)
+        known = pl.coalesce("recv_ts", "ts").dt.replace_time_zone(None) <= cut
+        parts = {name: sample.frame(name).filter(known) for name in ("chain", "ticks", "futures", "spot")}
+        write_tables(tmp_path / f"cut{minute}", {**parts, "instruments": sample.instruments()}, {"synthetic": True})
+        part = replay(tmp_path / f"cut{minute}", Ticker(), underlying="NIFTY")
+        now_ns = ist_ns(cut.date(), cut.time())
+        asked = ["cl_ord_id", "symbol", "price"]
+        early = whole.orders.filter(pl.col("created_ns") <= now_ns)
+        assert part.orders.filter(pl.col("created_ns") <= now_ns).select(asked).equals(early.select(asked))
+        for frame, at in (("fills", "exec_ns"), ("order_events", "ts_ns")):
+            mine, theirs = (getattr(run, frame).filter(pl.col(at) <= now_ns) for run in (part, whole))
+            assert mine.equals(theirs), (minute, frame)
+        assert part.pnl.equals(whole.pnl.head(part.pnl.height))
 
 
 class Broken(Strategy):

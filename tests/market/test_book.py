@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from toolkit.calendar import ist_ns
-from toolkit.market.book import MarketView
+from toolkit.market.book import MarketView, TickQuote
 from toolkit.market.chain import DayChain, ExpiryDay
 from toolkit.types import Instrument, Kind
 
@@ -111,3 +111,24 @@ def test_own_positions_and_orders(day):
 def test_a_view_is_frozen(day):
     with pytest.raises(AttributeError):
         view(day, 1).moment = 0
+
+
+def test_newer_ticks_replace_quotes_and_nothing_else(day):
+    token = int(day.days[NEAR].token[1, 0, 1])
+    late = TickQuote(ts_ns=50, bid=7.0, bid_qty=75.0, ask=0.0, ask_qty=0.0, ltp=7.5)
+    seen = view(day, 1, ticks={token: late, -99: late}).chain()
+    plain = view(day, 1).chain()
+    assert (seen.ce.bid[1], seen.ce.ltp[1]) == (7.0, 7.5)
+    assert math.isnan(seen.ce.ask[1])
+    assert seen.ce.bid[0] == plain.ce.bid[0]
+    assert seen.forward == plain.forward
+    np.testing.assert_array_equal(seen.ce.iv, plain.ce.iv)
+    np.testing.assert_array_equal(seen.pe.bid, plain.pe.bid)
+    with pytest.raises(ValueError, match="read-only"):
+        seen.ce.bid[1] = 1.0
+
+
+def test_a_tick_older_than_the_snapshot_changes_nothing(day):
+    token = int(day.days[NEAR].token[1, 0, 1])
+    early = TickQuote(ts_ns=1, bid=7.0, bid_qty=75.0, ask=8.0, ask_qty=75.0, ltp=7.5)
+    assert view(day, 1, ticks={token: early}).chain().ce.bid[1] == 1.0

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.batch.stopwatch import Stopwatch
+from toolkit.batch.tape import COLUMNS, Tape
 from toolkit.calendar import to_ist
 from toolkit.errors import BadData, ToolkitError
-from toolkit.market.book import MarketView
+from toolkit.market.book import MarketView, TickQuote
 from toolkit.market.chain import DayChain, ExpiryDay
 from toolkit.oi import LevelTracker, OIConfig
 from toolkit.orders.engine import Engine
@@ -26,7 +27,6 @@ __all__ = ["DayRun", "ask", "listener"]
 Floats = npt.NDArray[np.float64]
 _SECOND_NS: Final = 1_000_000_000
 _SETTLE_NS: Final = 120 * _SECOND_NS
-_QUOTE: Final = ("bid", "bid_qty", "ask", "ask_qty", "ltp")
 
 
 class DayRun:
@@ -36,6 +36,8 @@ class DayRun:
     ----------
     day : DayChain
         The session's chains.
+    tape : Tape
+        Quotes received between the snapshots.
     live : tuple of date
         Expiries that trade on this day, nearest first.
     engine : Engine
@@ -58,6 +60,7 @@ class DayRun:
     def __init__(
         self,
         day: DayChain,
+        tape: Tape,
         live: tuple[dt.date, ...],
         engine: Engine,
         strategy: Strategy,
@@ -75,11 +78,18 @@ class DayRun:
         self._trackers = {expiry: LevelTracker(config) for expiry in live}
         self._watch = watch
         self.after: Callable[[int], None] = lambda moment: None
+        self._tape = tape
+        self._at = 0
+        self._moment_seen = -1
+        self._ticks: dict[int, TickQuote] = {}
+        self._ticked = type(strategy).on_tick is not Strategy.on_tick
         self._clocked = type(strategy).on_clock is not Strategy.on_clock
+        self._session = (0, 0)
         self._flat = {expiry: _flat(day.days[expiry]) for expiry in live}
 
     def run(self, start_ns: int, end_ns: int) -> None:
         """Run every moment in order. The strategy decides in [start, end); what arrives outside is only measured."""
+        self._session = (start_ns, end_ns)
         now_ns = start_ns
         closed = False
         for moment, recv in enumerate(self.day.recv_ns.tolist()):
@@ -89,7 +99,7 @@ class DayRun:
             if recv > now_ns:
                 self._pass_time(now_ns, recv)
                 now_ns = recv
-            self._moment(moment, recv, decides=start_ns <= recv < end_ns)
+            self._moment(moment, recv)
         if not closed:
             self._pass_time(now_ns, end_ns)
         with self._watch.stage("exchange"):
@@ -107,9 +117,10 @@ class DayRun:
             find_instrument=self._instrument,
             net=dict(book.net),
             open_orders=self.engine.core.open_orders(),
+            ticks=dict(self._ticks),
         )
 
-    def _moment(self, moment: int, now_ns: int, *, decides: bool) -> None:
+    def _moment(self, moment: int, now_ns: int) -> None:
         fresh = [(expiry, row) for expiry, row in self.day.fresh(moment) if expiry in self._flat]
         with self._watch.stage("exchange"):
             self._quotes(now_ns, fresh)
@@ -117,7 +128,8 @@ class DayRun:
             self._margin_inputs(moment)
         with self._watch.stage("OI levels"):
             self._measure(fresh)
-        if decides:
+        self._moment_seen = moment
+        if self._session[0] <= now_ns < self._session[1]:
             with self._watch.stage("strategy"):
                 intents = ask(self.strategy, now_ns, self.strategy.on_chain, self.view(moment, now_ns))
             self._decide(now_ns, intents)
@@ -127,7 +139,11 @@ class DayRun:
         if not fresh:
             return
         keys = np.concatenate([self._flat[expiry][0][row] for expiry, row in fresh])
-        columns = [np.concatenate([self._flat[e][1][name][row] for e, row in fresh]) for name in _QUOTE]
+        stamps = {int(self.day.days[expiry].ts_ns[row]) for expiry, row in fresh}
+        for token, tick in self._ticks.items():
+            if tick.ts_ns > max(stamps):  # the tick is newer than this snapshot, received late
+                keys[keys == token] = -1
+        columns = [np.concatenate([self._flat[e][1][name][row] for e, row in fresh]) for name in COLUMNS]
         self.engine.on_quotes(now_ns, keys, *columns)
 
     def _measure(self, fresh: Sequence[tuple[dt.date, int]]) -> None:
@@ -168,17 +184,42 @@ class DayRun:
                 return
 
     def _pass_time(self, before_ns: int, until_ns: int) -> None:
-        """Let reports arrive, and give a strategy with a clock every whole second in [before, until)."""
+        """Let the ticks and reports of (before, until] come in."""
         with self._watch.stage("exchange"):
-            if self._clocked:
-                first = -(-before_ns // _SECOND_NS)
-                for second in range(first, -(-until_ns // _SECOND_NS)):
-                    at_ns = second * _SECOND_NS
-                    self.engine.run_until(at_ns)
-                    with self._watch.stage("strategy"):
-                        intents = ask(self.strategy, at_ns, self.strategy.on_clock, at_ns)
-                    self._decide(at_ns, intents)
-            self.engine.run_until(until_ns - 1)
+            now_ns = before_ns
+            end = self._tape.until(self._at, until_ns)
+            while self._at < end:
+                start, self._at = self._at, self._tape.instant(self._at)
+                at_ns = max(now_ns, int(self._tape.recv_ns[start]))
+                self._quiet(now_ns, at_ns)
+                self._tick(slice(start, self._at), at_ns)
+                now_ns = at_ns
+            self._quiet(now_ns, until_ns)
+
+    def _quiet(self, before_ns: int, until_ns: int) -> None:
+        """Let reports arrive, and give a strategy with a clock every whole second in [before, until)."""
+        if self._clocked:
+            first = -(-before_ns // _SECOND_NS)
+            for second in range(first, -(-until_ns // _SECOND_NS)):
+                at_ns = second * _SECOND_NS
+                self.engine.run_until(at_ns)
+                with self._watch.stage("strategy"):
+                    intents = ask(self.strategy, at_ns, self.strategy.on_clock, at_ns)
+                self._decide(at_ns, intents)
+        self.engine.run_until(until_ns - 1)
+
+    def _tick(self, rows: slice, now_ns: int) -> None:
+        """Take the quotes of one instant; a strategy that listens to ticks hears of it."""
+        tape = self._tape
+        columns = [tape.quotes[name][rows] for name in COLUMNS]
+        self.engine.on_quotes(now_ns, tape.token[rows], *columns)
+        values = zip(*(column.tolist() for column in columns), strict=True)
+        for token, ts_ns, quote in zip(tape.token[rows].tolist(), tape.ts_ns[rows].tolist(), values, strict=True):
+            self._ticks[token] = TickQuote(ts_ns, *quote)
+        if self._ticked and self._moment_seen >= 0 and self._session[0] <= now_ns < self._session[1]:
+            with self._watch.stage("strategy"):
+                intents = ask(self.strategy, now_ns, self.strategy.on_tick, self.view(self._moment_seen, now_ns))
+            self._decide(now_ns, intents)
 
     def _decide(self, now_ns: int, intents: Sequence[Intent]) -> None:
         with self._watch.stage("risk, journal"):
@@ -217,4 +258,4 @@ def listener(strategy: Strategy) -> Callable[[ExecutionReport, int], Sequence[In
 def _flat(one: ExpiryDay) -> tuple[npt.NDArray[np.int64], dict[str, Floats]]:
     """Tokens and quotes of an expiry with both sides in one row."""
     n = len(one.ts_ns)
-    return one.token.reshape(n, -1), {name: one.quotes[name].reshape(n, -1) for name in _QUOTE}
+    return one.token.reshape(n, -1), {name: one.quotes[name].reshape(n, -1) for name in COLUMNS}

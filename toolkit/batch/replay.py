@@ -26,6 +26,7 @@ from toolkit.batch.load import make_strategy
 from toolkit.batch.output import write_csv, write_parquet
 from toolkit.batch.quality import QUALITY, day_quality, own_days, summed
 from toolkit.batch.stopwatch import Stopwatch
+from toolkit.batch.tape import read_tape
 from toolkit.calendar import Calendar
 from toolkit.errors import BadData
 from toolkit.market.chain import DayChain, build_day
@@ -319,7 +320,8 @@ class _Run:
         try:
             engine = Engine(core, _Memory() if book is None else book, exchange, self._hear(core))
             live = tuple(e for e in chain.expiries if e >= day)
-            run = DayRun(chain, live, engine, self.strategy, instruments, config, self.watch)
+            tape = read_tape(session, chain.underlying, day)
+            run = DayRun(chain, tape, live, engine, self.strategy, instruments, config, self.watch)
             run.after = self._after(run, total)
             start_ns, end_ns = calendar.bounds_ns(day)
             engine.start_day(start_ns, (start_ns, end_ns), carried)

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
 
 from toolkit.market.chain import DayChain
-from toolkit.market.view import ChainSlice
+from toolkit.market.view import ChainSlice, LegArrays
 from toolkit.types import Instrument, Order
 
-__all__ = ["MarketView"]
+__all__ = ["MarketView", "TickQuote"]
+
+
+class TickQuote(NamedTuple):
+    """The newest tick of a contract: exchange stamp, rupees, units; NaN is unknown."""
+
+    ts_ns: int
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+    ltp: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,10 @@ class MarketView:
         Index of the newest moment received.
     live : tuple of date
         Expiries that still trade, nearest first.
+    all_levels, find_instrument, net, open_orders
+        Levels by expiry, contract terms by symbol, own positions and orders.
+    ticks : mapping
+        Newest tick by token.
     """
 
     now_ns: int
@@ -41,6 +59,7 @@ class MarketView:
     find_instrument: Callable[[str], Instrument]
     net: Mapping[str, int] = field(default_factory=dict)
     open_orders: tuple[Order, ...] = ()
+    ticks: Mapping[int, TickQuote] = field(default_factory=dict)
 
     @property
     def underlying(self) -> str:
@@ -57,9 +76,17 @@ class MarketView:
         return tuple(e for e in self.live if int(self.day.days[e].row_of[self.moment]) >= 0)
 
     def chain(self, expiry: dt.date | None = None) -> ChainSlice | None:
-        """The newest slice of an expiry (default: the nearest), None before the first."""
+        """The newest slice of an expiry (default: the nearest), None before the first.
+
+        Quotes of contracts that have ticked since are the tick's; forward, volatilities,
+        Greeks and open interest stay those of the snapshot.
+        """
         chosen = self._chosen(expiry)
-        return None if chosen is None else self.day.slice_at(self.moment, chosen)
+        found = None if chosen is None else self.day.slice_at(self.moment, chosen)
+        if found is None or not self.ticks:
+            return found
+        ce, pe = (_with_ticks(leg, self.ticks, found.ts_ns) for leg in (found.ce, found.pe))
+        return found if ce is found.ce and pe is found.pe else replace(found, ce=ce, pe=pe)
 
     def levels(self, expiry: dt.date | None = None) -> Mapping[str, float] | None:
         """OI levels of an expiry: pcr, max_pain, ce_wall, pe_wall, ... NaN is unknown."""
@@ -87,3 +114,23 @@ class MarketView:
             return expiry
         known = self.expiries()
         return known[0] if known else None
+
+
+def _with_ticks(leg: LegArrays, ticks: Mapping[int, TickQuote], ts_ns: int) -> LegArrays:
+    """One side with the quotes of ticks stamped after ``ts_ns``; itself when there is none."""
+    newer = [
+        (i, tick)
+        for i, token in enumerate(leg.token.tolist())
+        if (tick := ticks.get(token)) is not None and tick.ts_ns > ts_ns
+    ]
+    if not newer:
+        return leg
+    changed = {}
+    for name in ("bid", "bid_qty", "ask", "ask_qty", "ltp"):
+        array = getattr(leg, name).copy()
+        for i, tick in newer:
+            value = getattr(tick, name)
+            array[i] = value if value > 0.0 else np.nan
+        array.flags.writeable = False
+        changed[name] = array
+    return replace(leg, **changed)
