@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import gc
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -462,6 +464,49 @@ def test_leaving_without_a_commit_changes_nothing(tmp_path):
         writer.add({"chain": chain()})
     assert not path.exists()
     assert leftovers(path) == []
+
+
+def stopped_twice(path: Path, monkeypatch, strike: str) -> None:
+    """Ctrl-C in the block, and again at the start (or in the middle) of the clearing up."""
+    real, calls = shutil.rmtree, count(1)
+
+    def interrupted(folder: Path, **options: bool) -> None:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        real(folder, **options)
+
+    def too_early(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with StoreWriter(path) as writer:
+        writer.add({"chain": chain()})
+        if strike == "middle":
+            monkeypatch.setattr(shutil, "rmtree", interrupted)
+        else:
+            monkeypatch.setattr(StoreWriter, "__exit__", too_early)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("strike", ["middle", "start"])
+def test_a_second_ctrl_c_does_not_stop_the_clearing_up(tmp_path, monkeypatch, strike):
+    try:
+        with monkeypatch.context() as patch:
+            stopped_twice(tmp_path / "new" / "store", patch, strike)
+    except KeyboardInterrupt as stopped:
+        stopped.__traceback__ = stopped.__context__ = None
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_cannot_begin_lets_go_of_the_folder(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "other.txt").write_text("x")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(BadData, match="holds other files"):
+            put(tmp_path / "s", {"chain": chain()})
+    assert len(os.listdir("/dev/fd")) == before
+    put(tmp_path / "t", {"chain": chain()})
 
 
 def test_a_part_may_be_added_to_twice_before_one_commit(tmp_path):

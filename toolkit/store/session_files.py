@@ -105,30 +105,38 @@ class StoreWriter:
         Whether the store holds only what is added now, or that merged into what it held.
     """
 
+    _lock: int | None = None
+
     def __init__(self, path: str | Path, *, replace: bool = False) -> None:
         self.path = Path(path).absolute()
         self.replace = replace
         self._stage = self.path.parent / f".{self.path.name}.incoming-{os.getpid()}"
         self._made: list[Path] = []
-        self._lock: int | None = None
         self._old: dict[str, Any] = {}
         self._parts: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._instruments: list[pl.DataFrame] = []
         self._files: list[dict[str, Any]] = []
 
     def __enter__(self) -> StoreWriter:
-        with _one_line(self.path):
-            for folder in reversed([self.path.parent, *self.path.parent.parents]):
-                if not folder.exists():
-                    folder.mkdir()
-                    self._made.append(folder)
-            self._lock = os.open(self.path.parent, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            for left in self.path.parent.glob(f".{self.path.name}.incoming-*"):
-                shutil.rmtree(left, ignore_errors=True)
-            self._open()
-            self._stage.mkdir()
+        try:
+            with _one_line(self.path):
+                self._begin()
+        except BaseException:
+            self._end(failed=True)
+            raise
         return self
+
+    def _begin(self) -> None:
+        for folder in reversed([self.path.parent, *self.path.parent.parents]):
+            if not folder.exists():
+                folder.mkdir()
+                self._made.append(folder)
+        self._lock = os.open(self.path.parent, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        for left in self.path.parent.glob(f".{self.path.name}.incoming-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self._open()
+        self._stage.mkdir()
 
     def _open(self) -> None:
         if self.path.exists() and not self.path.is_dir():
@@ -151,14 +159,25 @@ class StoreWriter:
                 raise BadData(f"cannot write in {folder}: permission denied; choose another folder or its rights")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        shutil.rmtree(self._stage, ignore_errors=True)
-        if kind is not None:
-            for folder in reversed(self._made):
+        self._end(failed=kind is not None)
+
+    def _end(self, *, failed: bool) -> None:
+        """Remove what was staged and let go of the folder; a second Ctrl-C does not stop this half-way."""
+        try:
+            shutil.rmtree(self._stage, ignore_errors=True)
+        finally:
+            shutil.rmtree(self._stage, ignore_errors=True)
+            for folder in reversed(self._made) if failed else ():
                 with suppress(OSError):
                     folder.rmdir()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def __del__(self) -> None:
+        # A library may turn one Ctrl-C into two; the second can strike before __exit__ begins.
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            self._end(failed=True)
 
     def holds(self, sha256: str, form: str, options: Mapping[str, str]) -> dict[str, Any] | None:
         """The record of a file that was imported before with the same options, or None."""
