@@ -1,0 +1,456 @@
+"""Kite's view of an account: positions, funds, margins and contract notes. Pure.
+
+Margin is the toolkit's SPAN-like estimate of the positions with open orders at their worst;
+a long option costs its premium. A position at expiry is closed at the settlement price.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import polars as pl
+
+from toolkit.calendar import ist_date
+from toolkit.portfolio.charges import ChargeSchedule, charges
+from toolkit.risk.margin import Leg, default_params, span_margin
+from toolkit.sim.kite_book import KiteBook
+from toolkit.sim.kite_form import OrderForm, WireRefusal
+from toolkit.sim.roster import Listed
+from toolkit.sim.world import World
+from toolkit.types import Kind
+
+__all__ = ["KiteAccount", "Need", "Open"]
+
+_VOL: Final = 0.15
+
+
+class Open(NamedTuple):
+    """An order (or a part of one) that margin counts: signed units at a price."""
+
+    listed: Listed
+    qty: int
+    price_p: int
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a book of positions and orders needs, rupees. ``premium`` is paid for long options and may be
+    below zero when more was received."""
+
+    span: float = 0.0
+    exposure: float = 0.0
+    premium: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.span + self.exposure + self.premium
+
+
+class _Line(msgspec.Struct):
+    """One contract and product: carried units and cost, today's buys and sells."""
+
+    listed: Listed
+    product: str
+    carried: int = 0
+    carried_p: int = 0
+    buy_qty: int = 0
+    buy_p: int = 0
+    sell_qty: int = 0
+    sell_p: int = 0
+
+    @property
+    def net(self) -> int:
+        return self.carried + self.buy_qty - self.sell_qty
+
+
+class KiteAccount:
+    """Positions and money of one user.
+
+    Parameters
+    ----------
+    world, book
+        The market, and the orders whose trades count.
+    funds_p : int
+        Cash at the start of the day, paise.
+    schedule : ChargeSchedule
+        Rates of the contract notes.
+    """
+
+    def __init__(self, world: World, book: KiteBook, funds_p: int, schedule: ChargeSchedule) -> None:
+        self.world = world
+        self.book = book
+        self.funds_p = funds_p
+        self._schedule = schedule
+        self._lines: dict[tuple[int, str], _Line] = {}
+        self._folded = 0
+        self._settled = False
+        book.margin = self.check
+
+    def carry(self, listed: Listed, product: str, qty: int, average_p: int) -> None:
+        """Bring a position over from the day before."""
+        line = self._line(listed, product)
+        line.carried += qty
+        line.carried_p += qty * average_p
+
+    def convert(self, listed: Listed, old: str, new: str, side: str, qty: int, kind: str) -> None:
+        """Move units of a position to another product; raises `WireRefusal` when there are not so many."""
+        self._fold()
+        sign = 1 if side == "BUY" else -1
+        line = self._line(listed, old)
+        held = line.carried if kind == "overnight" else line.buy_qty if side == "BUY" else line.sell_qty
+        if old == new or qty <= 0 or sign * line.net < qty or abs(held) < qty:
+            raise WireRefusal(400, "InputException", f"Cannot convert {qty} of {listed.name} from {old} to {new}.")
+        other = self._line(listed, new)
+        if kind == "overnight":
+            cost = line.carried_p * qty // abs(line.carried)
+            line.carried, line.carried_p = line.carried - sign * qty, line.carried_p - cost
+            other.carried, other.carried_p = other.carried + sign * qty, other.carried_p + cost
+        elif side == "BUY":
+            cost = line.buy_p * qty // line.buy_qty
+            line.buy_qty, line.buy_p = line.buy_qty - qty, line.buy_p - cost
+            other.buy_qty, other.buy_p = other.buy_qty + qty, other.buy_p + cost
+        else:
+            cost = line.sell_p * qty // line.sell_qty
+            line.sell_qty, line.sell_p = line.sell_qty - qty, line.sell_p - cost
+            other.sell_qty, other.sell_p = other.sell_qty + qty, other.sell_p + cost
+
+    def positions(self) -> dict[str, list[dict[str, Any]]]:
+        """``net`` (carried and today) and ``day`` (today's trades only)."""
+        self._fold()
+        lines = sorted(self._lines.values(), key=lambda line: (line.listed.venue, line.listed.name, line.product))
+        used = [line for line in lines if line.carried or line.buy_qty or line.sell_qty]
+        return {
+            "net": [self._row(line, line.carried) for line in used],
+            "day": [self._row(line, 0) for line in used if line.buy_qty or line.sell_qty],
+        }
+
+    def net(self) -> dict[int, int]:
+        """Signed units by key over all products, without the flat ones."""
+        self._fold()
+        found: dict[int, int] = {}
+        for line in self._lines.values():
+            found[line.listed.key] = found.get(line.listed.key, 0) + line.net
+        return {key: qty for key, qty in sorted(found.items()) if qty}
+
+    def need(self, orders: Iterable[Open] = (), *, positions: bool = True) -> Need:
+        """What positions and open orders need, with ``orders`` on top."""
+        if not positions:
+            return self._need({}, list(orders), 0)
+        return self._need(self.net(), [*self._working(None), *orders], self._premium_p())
+
+    def check(self, form: OrderForm, replaced: str | None) -> None:
+        """Refuse an order that available funds do not cover (Kite: MarginException)."""
+        sign = 1 if form.side == "BUY" else -1
+        done = 0 if replaced is None else self.book.orders[replaced].filled
+        asked = Open(form.listed, sign * (form.quantity - done), form.price_p or 0)
+        working = self._working(replaced)
+        held, paid = self.net(), self._premium_p()
+        before = self._need(held, working, paid).total
+        required = self._need(held, [*working, asked], paid).total - before
+        available = self._cash_p() / 100 - before
+        if required > 0 and required > available:
+            raise WireRefusal(
+                400,
+                "MarginException",
+                f"Insufficient funds. Required margin is {required:.2f} but available margin is {available:.2f}. "
+                "Check the orderbook for open orders.",
+            )
+
+    def margins(self) -> dict[str, Any]:
+        """Funds by segment; commodity is there and empty."""
+        need = self.need()
+        equity = _segment(True, self.funds_p / 100, need, self._marked_p() / 100)
+        return {"equity": equity, "commodity": _segment(False, 0.0, Need(), 0.0)}
+
+    def order_margins(self, orders: Sequence[tuple[OrderForm, float]]) -> list[dict[str, Any]]:
+        """Margin of each order alone, on an empty account."""
+        return [
+            self._margin_row(form, self._need({}, [_open(form)], 0), charge) for form, charge in self._noted(orders)
+        ]
+
+    def basket(self, orders: Sequence[tuple[OrderForm, float]], *, with_positions: bool) -> dict[str, Any]:
+        """Margin of a basket: ``initial`` without the hedge between its orders, ``final`` with it."""
+        noted = self._noted(orders)
+        base = self.need() if with_positions else Need()
+        held = self.net() if with_positions else {}
+        working = self._working(None) if with_positions else []
+        paid = self._premium_p() if with_positions else 0
+        alone = [self._need(held, [*working, _open(form)], paid) for form, _ in noted]
+        initial = Need(*(sum(getattr(n, k) - getattr(base, k) for n in alone) for k in ("span", "exposure", "premium")))
+        whole = self._need(held, [*working, *(_open(form) for form, _ in noted)], paid)
+        final = Need(*(getattr(whole, k) - getattr(base, k) for k in ("span", "exposure", "premium")))
+        total = _summed([charge for _, charge in noted])
+        return {
+            "initial": _margin(None, initial, total),
+            "final": _margin(None, final, total),
+            "orders": [self._margin_row(f, self._need({}, [_open(f)], 0), c) for f, c in noted],
+            "charges": total,
+        }
+
+    def contract_note(self, orders: Sequence[tuple[OrderForm, float]]) -> list[dict[str, Any]]:
+        """Charges of executed orders at their average prices."""
+        return [
+            {
+                "transaction_type": form.side,
+                "tradingsymbol": form.listed.name,
+                "exchange": form.listed.venue,
+                "variety": form.variety,
+                "product": form.product,
+                "order_type": form.order_type,
+                "quantity": form.quantity,
+                "price": price,
+                "charges": charge,
+            }
+            for (form, price), (_, charge) in zip(orders, self._noted(orders), strict=True)
+        ]
+
+    def _line(self, listed: Listed, product: str) -> _Line:
+        return self._lines.setdefault((listed.key, product), _Line(listed, product))
+
+    def _fold(self) -> None:
+        """Bring the lines up to the trade book, and settle what has expired."""
+        for trade in self.book.trades[self._folded :]:
+            line = self._line(self.world.roster.by_key[trade["instrument_token"]], trade["product"])
+            self._add(line, trade["transaction_type"], trade["quantity"], round(trade["average_price"] * 100))
+        self._folded = len(self.book.trades)
+        if self.world.settled and not self._settled:
+            self._settled = True
+            for line in self._lines.values():
+                price_p = self.world.settled.get(line.listed.instrument.symbol)
+                if price_p is not None and line.net:
+                    self._add(line, "SELL" if line.net > 0 else "BUY", abs(line.net), price_p)
+
+    def _add(self, line: _Line, side: str, qty: int, price_p: int) -> None:
+        if side == "BUY":
+            line.buy_qty, line.buy_p = line.buy_qty + qty, line.buy_p + qty * price_p
+        else:
+            line.sell_qty, line.sell_p = line.sell_qty + qty, line.sell_p + qty * price_p
+
+    def _working(self, without: str | None) -> list[Open]:
+        return [
+            Open(order.listed, order.leaves if order.side == "BUY" else -order.leaves, order.price_p)
+            for order in self.book.orders.values()
+            if order.leaves and order.order_id != without
+        ]
+
+    def _need(self, held: Mapping[int, int], orders: Sequence[Open], paid_p: int) -> Need:
+        """Open sells count as done, bought options by their premium, futures at the worse side."""
+        roster = self.world.roster
+        premium = paid_p / 100
+        books: list[dict[int, int]] = [dict(held), dict(held)]
+        for order in orders:
+            option = order.listed.instrument.kind is Kind.OPTION
+            if option and order.qty > 0:
+                covered = max(0, -held.get(order.listed.key, 0))
+                premium += max(0, order.qty - covered) * order.price_p / 100
+                continue
+            for number, book in enumerate(books):
+                if option or (order.qty > 0) == (number == 0):
+                    book[order.listed.key] = book.get(order.listed.key, 0) + order.qty
+        found = [self._span([(roster.by_key[key], qty) for key, qty in sorted(book.items()) if qty]) for book in books]
+        worst = max(found, key=lambda pair: pair[0] + pair[1])
+        return Need(worst[0], worst[1], premium)
+
+    def _span(self, legs: Sequence[tuple[Listed, int]]) -> tuple[float, float]:
+        spots = {row.instrument.underlying: self.world.spot(row.instrument.underlying) for row, _ in legs}
+        params = {name: default_params(spot, _VOL) for name, spot in spots.items() if spot > 0}
+        made = [self._leg(row, qty) for row, qty in legs if row.instrument.underlying in params]
+        margin = span_margin(made, params)
+        return margin.span, margin.exposure + margin.expiry_addon
+
+    def _leg(self, row: Listed, qty: int) -> Leg:
+        instrument = row.instrument
+        today = ist_date(self.world.now_ns)
+        days = 0 if instrument.expiry is None else (instrument.expiry - today).days
+        return Leg(
+            underlying=instrument.underlying,
+            cp=0 if instrument.option_type is None else instrument.option_type.cp,
+            qty=qty,
+            tte=(max(days, 0) + 1) / 365.0,
+            strike=(instrument.strike_p or 0) / 100.0,
+            mark=self._last(row),
+        )
+
+    def _last(self, row: Listed) -> float:
+        settled = self.world.settled.get(row.instrument.symbol)
+        if settled is not None:
+            return settled / 100
+        last_p = self.world.last_p(row.key)
+        return math.nan if last_p is None else last_p / 100
+
+    def _premium_p(self) -> int:
+        """Net premium of today's option trades: paid is above zero."""
+        self._fold()
+        options = [line for line in self._lines.values() if line.listed.instrument.kind is Kind.OPTION]
+        return sum(line.buy_p - line.sell_p for line in options)
+
+    def _marked_p(self) -> int:
+        """Futures' gain of the day at the last price."""
+        gain = 0
+        for line in self._lines.values():
+            if line.listed.instrument.kind is Kind.OPTION:
+                continue
+            last = self._last(line.listed)
+            mark_p = 0 if math.isnan(last) else round(last * 100)
+            gain += line.sell_p - line.buy_p - line.carried_p + line.net * mark_p
+        return gain
+
+    def _cash_p(self) -> int:
+        return self.funds_p + min(0, self._marked_p())
+
+    def _row(self, line: _Line, carried: int) -> dict[str, Any]:
+        carried_p = line.carried_p if carried else 0
+        row = self.world.row(line.listed.key)
+        close = 0.0 if row is None or math.isnan(row["close"]) else float(row["close"])
+        last = 0.0 if math.isnan(self._last(line.listed)) else self._last(line.listed)
+        buy_qty, sell_qty = line.buy_qty + max(carried, 0), line.sell_qty + max(-carried, 0)
+        buy_p, sell_p = line.buy_p + max(carried_p, 0), line.sell_p + max(-carried_p, 0)
+        qty = buy_qty - sell_qty
+        value = (sell_p - buy_p) / 100
+        buy_m2m = max(carried, 0) * close + line.buy_p / 100
+        sell_m2m = max(-carried, 0) * close + line.sell_p / 100
+        pnl = value + qty * last
+        side_qty, side_p = (buy_qty, buy_p) if qty > 0 else (sell_qty, sell_p)
+        return {
+            "tradingsymbol": line.listed.name,
+            "exchange": line.listed.venue,
+            "instrument_token": line.listed.key,
+            "product": line.product,
+            "quantity": qty,
+            "overnight_quantity": carried,
+            "multiplier": 1,
+            "average_price": _price(side_p, side_qty) if qty else 0,
+            "close_price": close,
+            "last_price": last,
+            "value": value,
+            "pnl": pnl,
+            "m2m": sell_m2m - buy_m2m + qty * last,
+            "unrealised": pnl,
+            "realised": 0,
+            "buy_quantity": buy_qty,
+            "buy_price": _price(buy_p, buy_qty),
+            "buy_value": buy_p / 100,
+            "buy_m2m": buy_m2m,
+            "sell_quantity": sell_qty,
+            "sell_price": _price(sell_p, sell_qty),
+            "sell_value": sell_p / 100,
+            "sell_m2m": sell_m2m,
+            "day_buy_quantity": line.buy_qty,
+            "day_buy_price": _price(line.buy_p, line.buy_qty),
+            "day_buy_value": line.buy_p / 100,
+            "day_sell_quantity": line.sell_qty,
+            "day_sell_price": _price(line.sell_p, line.sell_qty),
+            "day_sell_value": line.sell_p / 100,
+        }
+
+    def _noted(self, orders: Sequence[tuple[OrderForm, float]]) -> list[tuple[OrderForm, dict[str, Any]]]:
+        return [(form, self._charges(form, price)) for form, price in orders]
+
+    def _charges(self, form: OrderForm, price: float) -> dict[str, Any]:
+        instrument = form.listed.instrument
+        fill = pl.DataFrame(
+            {
+                "exec_id": ["1"],
+                "cl_ord_id": ["1"],
+                "order_id": ["1"],
+                "account": [self.book.account],
+                "broker": ["kite"],
+                "symbol": [instrument.symbol],
+                "exchange": [instrument.exchange],
+                "side": [form.side],
+                "last_qty": [form.quantity],
+                "last_px": [float(price)],
+                "exec_ns": [self.world.now_ns],
+            }
+        )
+        if instrument.kind not in (Kind.OPTION, Kind.FUTURE):
+            return _charge_row({})
+        return _charge_row(charges(fill, None, schedule=self._schedule).row(0, named=True))
+
+    def _margin_row(self, form: OrderForm, need: Need, charge: dict[str, Any]) -> dict[str, Any]:
+        return _margin(form.listed, need, charge)
+
+
+def _open(form: OrderForm) -> Open:
+    return Open(form.listed, form.quantity if form.side == "BUY" else -form.quantity, form.price_p or 0)
+
+
+def _price(value_p: int, qty: int) -> float:
+    return round(value_p / qty / 100, 6) if qty else 0
+
+
+def _margin(listed: Listed | None, need: Need, charge: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "equity",
+        "tradingsymbol": "" if listed is None else listed.name,
+        "exchange": "" if listed is None else listed.venue,
+        "span": need.span,
+        "exposure": need.exposure,
+        "option_premium": need.premium,
+        "additional": 0,
+        "bo": 0,
+        "cash": 0,
+        "var": 0,
+        "pnl": {"realised": 0, "unrealised": 0},
+        "leverage": 1,
+        "charges": charge,
+        "total": need.total,
+    }
+
+
+def _charge_row(note: Mapping[str, Any]) -> dict[str, Any]:
+    gst = float(note.get("gst", 0.0))
+    return {
+        "transaction_tax": float(note.get("stt", 0.0)),
+        "transaction_tax_type": "stt",
+        "exchange_turnover_charge": float(note.get("exchange_charge", 0.0)),
+        "sebi_turnover_charge": float(note.get("sebi_fee", 0.0)),
+        "brokerage": float(note.get("brokerage", 0.0)),
+        "stamp_duty": float(note.get("stamp_duty", 0.0)),
+        "gst": {"igst": gst, "cgst": 0, "sgst": 0, "total": gst},
+        "total": float(note.get("total", 0.0)),
+    }
+
+
+def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    out = _charge_row({})
+    for row in rows:
+        for name, value in row.items():
+            if name == "gst":
+                out["gst"] = {k: out["gst"][k] + v for k, v in value.items()}
+            elif isinstance(value, float):
+                out[name] += value
+    return out
+
+
+def _segment(enabled: bool, cash: float, need: Need, marked: float) -> dict[str, Any]:
+    debits = need.total - marked
+    return {
+        "enabled": enabled,
+        "net": cash - debits,
+        "available": {
+            "adhoc_margin": 0,
+            "cash": cash,
+            "opening_balance": cash,
+            "live_balance": cash - debits,
+            "collateral": 0,
+            "intraday_payin": 0,
+        },
+        "utilised": {
+            "debits": debits,
+            "exposure": need.exposure,
+            "m2m_realised": marked,
+            "m2m_unrealised": 0,
+            "option_premium": need.premium,
+            "payout": 0,
+            "span": need.span,
+            "holding_sales": 0,
+            "turnover": 0,
+            "liquid_collateral": 0,
+            "stock_collateral": 0,
+            "delivery": 0,
+        },
+    }

@@ -1,0 +1,1 @@
+"""The edge of the simulated exchange: servers that speak brokers' wires over loopback."""
