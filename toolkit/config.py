@@ -103,6 +103,13 @@ class Settings:
             _merge(values, name, keys, "command line")
         return cls(values)
 
+    def with_options(self, options: Mapping[str, Mapping[str, object]]) -> Settings:
+        """The same tree with the caller's options on top."""
+        values = {name: dict(keys) for name, keys in self._values.items()}
+        for name, keys in options.items():
+            _merge(values, name, keys, "option")
+        return Settings(values)
+
     def section(self, name: str, kind: type[T]) -> T:
         """The section ``name`` as ``kind``: every key known, every value of its type.
 
@@ -120,6 +127,8 @@ class Settings:
             if want is Secret:
                 typed[key] = Secret(str(value))
                 continue
+            if isinstance(value, str) and str(want).startswith("tuple["):
+                value = [part.strip() for part in value.split(",") if part.strip()]
             try:
                 typed[key] = msgspec.convert(value, want, strict=False)
             except msgspec.ValidationError as error:

@@ -1,0 +1,36 @@
+"""The settings section ``[engine]``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["EngineSettings"]
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the engine keeps time and waits.
+
+    Parameters
+    ----------
+    clock : str
+        ``wall``, or ``venue``: now comes from the broker's HTTP Date (loopback roots only).
+    speed : float
+        Venue seconds a real second.
+    settle_s : float
+        How long an order must be absent from the broker's book before that means anything.
+    poll_s : float
+        How often the broker's book is read while waiting for an answer.
+    answer_s : float
+        How long one act waits for a definite answer.
+    throttle_per_s : int
+        Order messages a second; above 8 on loopback roots only.
+    """
+
+    clock: Literal["wall", "venue"] = "wall"
+    speed: float = 1.0
+    settle_s: float = 60.0
+    poll_s: float = 0.5
+    answer_s: float = 5.0
+    throttle_per_s: int = 8
