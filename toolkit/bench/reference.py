@@ -64,7 +64,7 @@ def draw(rows: int = ROWS, seed: int = SEED) -> dict[str, Floats]:
 
 def exact(cp: float, forward: float, strike: float, tte: float, iv: float, rate: float) -> dict[str, Any]:
     """Price, Greeks and higher Greeks of one Black-76 row, as 70-digit mpmath numbers."""
-    from mpmath import mp, mpf
+    from mpmath import mp, mpf  # type: ignore[import-untyped, unused-ignore]
 
     with mp.workdps(DIGITS):
         f, k, t, v, r = (mpf(x) for x in (forward, strike, tte, iv, rate))
@@ -100,14 +100,14 @@ def exact(cp: float, forward: float, strike: float, tte: float, iv: float, rate:
 
 
 def _tail(z: Any) -> Any:
-    from mpmath import mp
+    from mpmath import mp  # type: ignore[import-untyped, unused-ignore]
 
     return mp.erfc(z / mp.sqrt(2)) / 2
 
 
 def iv_shift(price: Any, vega: Any) -> float:
     """How far the vol of the price rounded to a double lies from the vol that made it (first order)."""
-    from mpmath import mp, mpf
+    from mpmath import mp, mpf  # type: ignore[import-untyped, unused-ignore]
 
     with mp.workdps(DIGITS):
         return float((mpf(float(price)) - price) / vega)

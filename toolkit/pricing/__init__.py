@@ -5,17 +5,27 @@ Scalars in, scalars out; arrays broadcast as NumPy's; nothing is compiled before
 
 from __future__ import annotations
 
+from toolkit.pricing import builders
 from toolkit.pricing.black import Greeks, Greeks2, PriceGreeks, greeks, greeks2, price, price_greeks
 from toolkit.pricing.clock import settlement_ns, tte
 from toolkit.pricing.forward import ParityForward, parity_forward
 from toolkit.pricing.frames import with_greeks, with_iv
 from toolkit.pricing.implied import implied_forward, implied_vol
+from toolkit.pricing.legs import Extremes, Leg, LegSet
+from toolkit.pricing.smiles import Smile, TermStructure, calendar_arbitrage, smile, term_structure
 
 __all__ = [
+    "Extremes",
     "Greeks",
     "Greeks2",
+    "Leg",
+    "LegSet",
     "ParityForward",
     "PriceGreeks",
+    "Smile",
+    "TermStructure",
+    "builders",
+    "calendar_arbitrage",
     "greeks",
     "greeks2",
     "implied_forward",
@@ -24,6 +34,8 @@ __all__ = [
     "price",
     "price_greeks",
     "settlement_ns",
+    "smile",
+    "term_structure",
     "tte",
     "warm",
     "with_greeks",
@@ -33,7 +45,11 @@ __all__ = [
 
 def warm() -> None:
     """Compile every public kernel into the cache (``make setup`` calls it)."""
-    value = price(1, 100.0, 100.0, 0.1, 0.2)
-    implied_vol(1, value, 100.0, 100.0, 0.1)
-    price_greeks(1, 100.0, 100.0, 0.1, 0.2)
-    greeks2(1, 100.0, 100.0, 0.1, 0.2)
+    import numpy as np
+
+    strikes = np.linspace(90.0, 110.0, 21)
+    value = price(1, 100.0, strikes, 0.1, 0.2)
+    implied_vol(1, value, 100.0, strikes, 0.1)
+    price_greeks(1, 100.0, strikes, 0.1, 0.2)
+    greeks2(1, 100.0, strikes, 0.1, 0.2)
+    smile(strikes, 0.2 + 0.001 * np.abs(strikes - 100.0), 100.0, 0.1)

@@ -197,7 +197,7 @@ def _run(
     if entry is not None and threads == 1 and out is None and type(strike) is np.ndarray:
         n = strike.size
         to = [np.empty(n) for _ in names] if len(names) > 1 else [np.empty(n)]
-        if direct(entry, *values, bsm, to if whole else [_UNUSED, *to]):
+        if direct(entry, values, bsm, to if whole else [_UNUSED, *to]):
             return to if len(to) > 1 else to[0]
     packed, mask, shape, n = pack(_NAMES, values)
     if not shape:

@@ -39,9 +39,10 @@ def _one(value: Any) -> Floats:
     raise TypeError
 
 
-def direct(entry: Any, a: Any, b: Any, c: Any, d: Any, e: Any, g: Any, h: Any, bsm: bool, to: list[Floats]) -> bool:
+def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: list[Floats]) -> bool:
     """Run ``entry`` on seven inputs; False when the long way is needed and nothing was written."""
     kind = np.ndarray
+    a, b, c, d, e, g, h = values
     try:
         return bool(
             _closed(entry, len(to))(

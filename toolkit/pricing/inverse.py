@@ -11,11 +11,12 @@ Mills-ratio differences plus half a square.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
+from toolkit.pricing.arrays import Floats
 from toolkit.pricing.kernels import forward_of, gap, log_of_ratio
 from toolkit.pricing.normal import bracket, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
@@ -57,7 +58,7 @@ DONE: Final = 14 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def guess(apart, c):
+def guess(apart: float, c: float) -> float:
     """Normal-model volatility over |F - K| = ``apart``, at least 1e-7 * c, from the time value ``c``."""
     ratio = apart / c
     ratio = ratio if ratio > 1e-7 else 1e-7
@@ -79,14 +80,14 @@ def guess(apart, c):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def lognormal(s, x):
+def lognormal(s: float, x: float) -> float:
     """Total lognormal volatility of a normal one (in units of the root of F * K)."""
     y = s * s
     return s * fma(y, fma(y, 0.0036458333333333334, fma(x * x, -0.00034722222222222224, 0.041666666666666664)), 1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def relative_step(rho, d, h2, t2):
+def relative_step(rho: float, d: float, h2: float, t2: float) -> float:
     """Householder's third-order step on ln c, relative to s.
 
     ``rho`` = ln(target / model), ``d`` = (M(h - t) - M(h + t)) / 2t, negative for the distance to the bound.
@@ -98,7 +99,7 @@ def relative_step(rho, d, h2, t2):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def improve(buf, width, longer):
+def improve(buf: Floats, width: int, longer: int) -> int:
     """One step for every row not done; a row is done after a step below ``CLOSE``."""
     if longer:
         for i in range(width):
@@ -132,7 +133,7 @@ def improve(buf, width, longer):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def begin(buf, ws, ps, fs, ks, ts, width):
+def begin(buf: Floats, ws: Floats, ps: Floats, fs: Floats, ks: Floats, ts: Floats, width: int) -> Any:
     """Time value, |x| and the first guess; rows out of the common domain are marked in DONE by 2."""
     longer = 0
     marked = 0
@@ -169,7 +170,20 @@ def begin(buf, ws, ps, fs, ks, ts, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
+def implied_rows(
+    w: Floats,
+    p: Floats,
+    f: Floats,
+    k: Floats,
+    t: Floats,
+    r: Floats,
+    q: Floats,
+    mask: int,
+    bsm: bool,
+    start: int,
+    stop: int,
+    out: Floats,
+) -> None:
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constant(buf, W, w, mask & 1)
@@ -212,7 +226,9 @@ def implied_rows(w, p, f, k, t, r, q, mask, bsm, start, stop, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def implied_entry(w, p, f, k, t, r, q, bsm, out):
+def implied_entry(
+    w: Floats, p: Floats, f: Floats, k: Floats, t: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
+) -> bool:
     """Implied vols of one-dimensional rows; False where their lengths do not agree."""
     mask = steps(w, p, f, k, t, r, q, out.size)
     if mask < 0:
@@ -222,7 +238,7 @@ def implied_entry(w, p, f, k, t, r, q, bsm, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def implied_one(w, p, f, k, t, r, q, bsm):
+def implied_one(w: float, p: float, f: float, k: float, t: float, r: float, q: float, bsm: bool) -> float:
     """One row with care: NaN without a solution, 0 at intrinsic value, inf at the bound."""
     f = forward_of(f, t, r, q, bsm)
     if not (w * w == 1.0 and f > 0.0 and k > 0.0 and t > 0.0 and p >= 0.0):
@@ -233,7 +249,7 @@ def implied_one(w, p, f, k, t, r, q, bsm):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def implied_total(f, k, c):
+def implied_total(f: float, k: float, c: float) -> float:
     """Total volatility that gives the time value ``c`` of the out-of-the-money option."""
     lo = min(f, k)
     if c == 0.0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 from numba import njit
 
+from toolkit.pricing.arrays import Floats
 from toolkit.pricing.normal import bracket, log_ratio, mills, series_long
 
 __all__ = [
@@ -24,7 +25,7 @@ SQRT_2PI: Final = 2.5066282746310002
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def log_of_ratio(f, k):
+def log_of_ratio(f: float, k: float) -> float:
     """ln(f / k) for any positive finite f and k."""
     if min(f, k) > 1e-290 and max(f, k) < 1e290:
         return log_ratio(f, k)
@@ -32,7 +33,7 @@ def log_of_ratio(f, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def gap(h, t):
+def gap(h: float, t: float) -> float:
     """M(h - t) - M(h + t), M the Mills ratio, where h - t > -40."""
     if t <= 0.75:
         return 2.0 * t * series_long(bracket(h), h * h, t * t)
@@ -43,7 +44,7 @@ def gap(h, t):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def tail(z):
+def tail(z: float) -> float:
     """Upper tail of the normal distribution, relative precision on both sides."""
     if math.isnan(z):
         return z
@@ -59,7 +60,7 @@ def tail(z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def time_value(f, k, s):
+def time_value(f: float, k: float, s: float) -> float:
     """Undiscounted price of the out-of-the-money option."""
     lo = min(f, k)
     if lo == 0.0 or s == 0.0:
@@ -79,7 +80,7 @@ def time_value(f, k, s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def price_one(w, f, k, t, v, df):
+def price_one(w: float, f: float, k: float, t: float, v: float, df: float) -> float:
     if not (w * w == 1.0 and f >= 0.0 and k >= 0.0 and t >= 0.0 and v >= 0.0):
         return math.nan
     s = v * math.sqrt(t)
@@ -90,18 +91,18 @@ def price_one(w, f, k, t, v, df):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def forward_of(f, t, r, q, bsm):
+def forward_of(f: float, t: float, r: float, q: float, bsm: bool) -> float:
     return f * math.exp((r - q) * t) if bsm else f
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def price_careful(w, f, k, t, v, r, q, bsm):
+def price_careful(w: float, f: float, k: float, t: float, v: float, r: float, q: float, bsm: bool) -> float:
     """One row of any kind: limits, NaN, any total volatility."""
     return price_one(w, forward_of(f, t, r, q, bsm), k, t, v, math.exp(-r * t))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def d_terms(f, k, t, v):
+def d_terms(f: float, k: float, t: float, v: float) -> Any:
     s = v * math.sqrt(t)
     if t == 0.0 or v == 0.0:
         s = 0.0
@@ -115,17 +116,17 @@ def d_terms(f, k, t, v):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def density(d):
+def density(d: float) -> float:
     return math.exp(-0.5 * d * d) / SQRT_2PI if abs(d) < 40.0 else 0.0 * d * 0.0 if math.isnan(d) else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def over(a, b):
+def over(a: float, b: float) -> float:
     return 0.0 if a == 0.0 else a / b
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def greeks_one(w, f, k, t, v, r, q, bsm):
+def greeks_one(w: float, f: float, k: float, t: float, v: float, r: float, q: float, bsm: bool) -> Any:
     """Price, delta, gamma, vega, theta, rho of one row."""
     forward = forward_of(f, t, r, q, bsm)
     df = math.exp(-r * t)
@@ -147,7 +148,7 @@ def greeks_one(w, f, k, t, v, r, q, bsm):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def greeks2_one(w, f, k, t, v, r, q, bsm):
+def greeks2_one(w: float, f: float, k: float, t: float, v: float, r: float, q: float, bsm: bool) -> Any:
     """Vanna, volga, charm, speed, zomma, color of one row; limits where tte or vol is 0."""
     forward = forward_of(f, t, r, q, bsm)
     if math.isnan(price_one(w, forward, k, t, v, 1.0)) or math.isnan(r) or math.isnan(q):
@@ -175,7 +176,7 @@ def greeks2_one(w, f, k, t, v, r, q, bsm):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def limits2(n1, decay, t, v, drift):
+def limits2(n1: float, decay: float, t: float, v: float, drift: float) -> Any:
     """At the money with no total volatility: d1 = s/2 and d2 = -s/2 with s going to 0."""
     vanna = 0.5 * n1 * math.sqrt(t)
     charm = decay - n1 * over(drift, 0.0) - (0.0 if v == 0.0 else 0.25 * n1 * over(v, math.sqrt(t)))
@@ -183,7 +184,25 @@ def limits2(n1, decay, t, v, drift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def greeks2_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, vanna, volga, charm, speed, zomma, color):
+def greeks2_rows(
+    w: Floats,
+    f: Floats,
+    k: Floats,
+    t: Floats,
+    v: Floats,
+    r: Floats,
+    q: Floats,
+    mask: int,
+    bsm: bool,
+    start: int,
+    stop: int,
+    vanna: Floats,
+    volga: Floats,
+    charm: Floats,
+    speed: Floats,
+    zomma: Floats,
+    color: Floats,
+) -> None:
     for i in range(start, stop):
         vanna[i], volga[i], charm[i], speed[i], zomma[i], color[i] = greeks2_one(
             w[i * (mask & 1)],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -85,7 +85,7 @@ def touch(context: Any, row: Any, index: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def exp_poly(z):
+def exp_poly(z: float) -> float:
     """e**z for -708 <= z <= 709."""
     t = fma(z, LOG2_E, ROUNDER)
     k = t - ROUNDER
@@ -106,7 +106,7 @@ def exp_poly(z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def log_poly(y):
+def log_poly(y: float) -> float:
     """ln(y) for positive normal y."""
     i = bits(y) + (ONE_BITS - SQRT_HALF_BITS)
     k = from_bits((i >> 52) | INT_BASE_BITS) - (INT_BASE + 1023.0)
@@ -125,7 +125,7 @@ def log_poly(y):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def log_ratio(f, k):
+def log_ratio(f: float, k: float) -> float:
     """ln(f / k) for positive normal f and k, exact differences where they are near each other."""
     j = ((bits(f) - bits(k)) + 0x4008000000000000) >> 52
     e = from_bits(j | INT_BASE_BITS) - (INT_BASE + 1024.0)
@@ -144,7 +144,7 @@ def log_ratio(f, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def mills(z):
+def mills(z: float) -> float:
     """Mills ratio (1 - Phi(z)) / phi(z) for 0 <= z <= 60."""
     p = 5.045391595359134e-07
     p = fma(p, z, 1.5993776582967492e-05)
@@ -173,7 +173,7 @@ def mills(z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def bracket(h):
+def bracket(h: float) -> float:
     """1 - h * mills(h), minus the slope of the Mills ratio, for 0 <= h <= 60."""
     p = 8.061286518858843e-07
     p = fma(p, h, 2.3737106460220634e-05)
@@ -201,7 +201,7 @@ def bracket(h):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def series_short(g, q, y):
+def series_short(g: float, q: float, y: float) -> float:
     """(M(h - t) - M(h + t)) / 2t by the odd derivatives of M at h: g = -M'(h), q = h*h, y = t*t <= 1/64."""
     j2 = fma(-q, g, 1.0 - g)
     i3 = fma(2.0, g, -j2)
@@ -222,7 +222,7 @@ def series_short(g, q, y):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def series_long(g, q, y):
+def series_long(g: float, q: float, y: float) -> float:
     """As :func:`series_short` for y <= 9/16; the same bits where y <= 1/64."""
     j2 = fma(-q, g, 1.0 - g)
     i3 = fma(2.0, g, -j2)

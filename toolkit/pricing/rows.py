@@ -9,11 +9,12 @@ again by the careful scalar kernels. Nothing depends on a row's neighbours.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
+from toolkit.pricing.arrays import Floats
 from toolkit.pricing.kernels import greeks_one, price_careful
 from toolkit.pricing.normal import bracket, exp_poly, fma, log_ratio, mills, series_long, series_short, touch
 
@@ -47,7 +48,7 @@ SCRATCH: Final = 21 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def constant(buf, at, row, step):
+def constant(buf: Floats, at: int, row: Floats, step: int) -> None:
     """Repeat the only value of an input; done once, before the blocks."""
     if not step:
         for i in range(BLOCK):
@@ -55,7 +56,7 @@ def constant(buf, at, row, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def view(buf, at, row, step, first, m):
+def view(buf: Floats, at: int, row: Floats, step: int, first: int, m: int) -> Floats:
     """The block of an input: its own memory where whole, else a padded copy (or the repeated constant)."""
     if step:
         if m == BLOCK:
@@ -70,7 +71,7 @@ def view(buf, at, row, step, first, m):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def target(buf, at, out, first, m):
+def target(buf: Floats, at: int, out: Floats, first: int, m: int) -> Floats:
     """Where a block of results goes: its place where whole, else scratch."""
     if m == BLOCK:
         for i in range(0, BLOCK, 8):
@@ -80,7 +81,7 @@ def target(buf, at, out, first, m):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def finish(buf, at, out, first, m):
+def finish(buf: Floats, at: int, out: Floats, first: int, m: int) -> None:
     """Copy the results of a block that is not whole."""
     if m < BLOCK:
         for i in range(m):
@@ -88,7 +89,7 @@ def finish(buf, at, out, first, m):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def discount(buf, rates, years, width):
+def discount(buf: Floats, rates: Floats, years: Floats, width: int) -> None:
     """DF <- exp(-rate * tte); NaN where that is no normal number."""
     for i in range(width):
         z = -rates[i] * years[i]
@@ -97,7 +98,7 @@ def discount(buf, rates, years, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def carried(buf, spots, rates, yields, years, width):
+def carried(buf: Floats, spots: Floats, rates: Floats, yields: Floats, years: Floats, width: int) -> Floats:
     """GROWN <- spot * exp((rate - dividend) * tte), the forward; NaN where that is no normal number."""
     for i in range(width):
         z = (rates[i] - yields[i]) * years[i]
@@ -107,7 +108,7 @@ def carried(buf, spots, rates, yields, years, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def front(buf, ws, fs, ks, ts, vs, width):
+def front(buf: Floats, ws: Floats, fs: Floats, ks: Floats, ts: Floats, vs: Floats, width: int) -> Any:
     """X, S, H <- ln(F/K), total volatility and |x|/s; rows out of the common domain get h = -1 and s = 1.
 
     Returns how many rows need the long series and how many are out of the domain.
@@ -143,7 +144,7 @@ def front(buf, ws, fs, ks, ts, vs, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def gaps(buf, width, longer):
+def gaps(buf: Floats, width: int, longer: int) -> None:
     """D <- (M(h - t) - M(h + t)) / 2t for every row, t = s / 2."""
     if longer:
         for i in range(width):
@@ -158,7 +159,7 @@ def gaps(buf, width, longer):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def base_of(lo, h, s):
+def base_of(lo: float, h: float, s: float) -> float:
     """F * phi(d1), which is min(F, K) * phi(h - s/2)."""
     a = h - 0.5 * s
     z = -0.5 * a * a
@@ -167,7 +168,20 @@ def base_of(lo, h, s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def price_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, out):
+def price_rows(
+    w: Floats,
+    f: Floats,
+    k: Floats,
+    t: Floats,
+    v: Floats,
+    r: Floats,
+    q: Floats,
+    mask: int,
+    bsm: bool,
+    start: int,
+    stop: int,
+    out: Floats,
+) -> None:
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constants(buf, w, f, k, t, v, r, q, mask)
@@ -212,7 +226,9 @@ def price_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def constants(buf, w, f, k, t, v, r, q, mask):
+def constants(
+    buf: Floats, w: Floats, f: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats, mask: int
+) -> None:
     """Repeat every input that has one value, and a discount factor of 1."""
     constant(buf, W, w, mask & 1)
     constant(buf, F, f, mask >> 1 & 1)
@@ -226,7 +242,25 @@ def constants(buf, w, f, k, t, v, r, q, mask):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def greeks_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, price, delta, gamma, vega, theta, rho):
+def greeks_rows(
+    w: Floats,
+    f: Floats,
+    k: Floats,
+    t: Floats,
+    v: Floats,
+    r: Floats,
+    q: Floats,
+    mask: int,
+    bsm: bool,
+    start: int,
+    stop: int,
+    price: Floats,
+    delta: Floats,
+    gamma: Floats,
+    vega: Floats,
+    theta: Floats,
+    rho: Floats,
+) -> None:
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constants(buf, w, f, k, t, v, r, q, mask)
@@ -303,7 +337,18 @@ def greeks_rows(w, f, k, t, v, r, q, mask, bsm, start, stop, price, delta, gamma
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def to_spot(spots, fs, rs, qs, ts, delta, gamma, theta, rho, width):
+def to_spot(
+    spots: Floats,
+    fs: Floats,
+    rs: Floats,
+    qs: Floats,
+    ts: Floats,
+    delta: Floats,
+    gamma: Floats,
+    theta: Floats,
+    rho: Floats,
+    width: int,
+) -> None:
     """From the forward's Greeks to the spot's."""
     for i in range(width):
         spot = spots[i]
@@ -316,7 +361,7 @@ def to_spot(spots, fs, rs, qs, ts, delta, gamma, theta, rho, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def steps(a, b, c, d, e, g, h, n):
+def steps(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats, g: Floats, h: Floats, n: int) -> int:
     """Bits of the inputs that have ``n`` values; -1 where one has neither ``n`` nor 1."""
     mask = 0
     for i, size in enumerate((a.size, b.size, c.size, d.size, e.size, g.size, h.size)):
@@ -328,7 +373,9 @@ def steps(a, b, c, d, e, g, h, n):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def price_entry(w, f, k, t, v, r, q, bsm, out):
+def price_entry(
+    w: Floats, f: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
+) -> bool:
     """Price one-dimensional rows; False where their lengths do not agree."""
     mask = steps(w, f, k, t, v, r, q, out.size)
     if mask < 0:
@@ -338,7 +385,22 @@ def price_entry(w, f, k, t, v, r, q, bsm, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def greeks_entry(w, f, k, t, v, r, q, bsm, price, delta, gamma, vega, theta, rho):
+def greeks_entry(
+    w: Floats,
+    f: Floats,
+    k: Floats,
+    t: Floats,
+    v: Floats,
+    r: Floats,
+    q: Floats,
+    bsm: bool,
+    price: Floats,
+    delta: Floats,
+    gamma: Floats,
+    vega: Floats,
+    theta: Floats,
+    rho: Floats,
+) -> bool:
     """Price and Greeks of one-dimensional rows; False where their lengths do not agree."""
     mask = steps(w, f, k, t, v, r, q, delta.size)
     if mask < 0:
