@@ -219,6 +219,18 @@ def test_a_bhavcopy_gives_way_to_the_recorded_day_but_keeps_its_eod(shared, tmp_
     assert session.frame("eod", "BANKNIFTY").height == 1
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_index_close_keeps_its_range_beside_the_bhavcopys_close(tmp_path, order):
+    head = "Index Name,Index Date,Open Index Value,High Index Value,Low Index Value,Closing Index Value"
+    closes = tmp_path / "ind_close_all_01092025.csv"
+    closes.write_text(f"{head}\nNifty 50,01-09-2025,24432.7,24635.6,24432.7,24480.1\n")
+    acts = [("udiff", bhavcopy(tmp_path / "in", symbols=("NIFTY",))), ("index-close", closes)]
+    for i in order:
+        import_files(acts[i][0], [acts[i][1]], tmp_path / "store")
+    spot = open_session(tmp_path / "store").frame("spot", "NIFTY")
+    assert spot.select("open", "high", "low", "ltp").rows() == [(24432.7, 24635.6, 24432.7, 24480.1)]
+
+
 AGAIN = """
     import sys
     from toolkit.store.importing import import_files

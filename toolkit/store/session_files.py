@@ -6,6 +6,10 @@ names carry the hash of their bytes, readers open only what ``session.json`` nam
 replacing ``session.json`` is the commit: before it the old store stands, after it the new
 one. New files are written and flushed in a sibling folder first. A killed writer leaves
 files that no ``session.json`` names; the next writer removes them.
+
+A chain part has a ``kind``: ``snapshots`` (recorded through the day) or ``eod`` (one closing
+snapshot made of an end-of-day file, stamped at the session's close). A day has one or the
+other: recorded snapshots replace a closing snapshot, which never joins them.
 """
 
 from __future__ import annotations
@@ -239,7 +243,7 @@ class StoreWriter:
                     return
             else:
                 piece = pl.concat([self._read(before, SCHEMAS[table]), piece])
-        piece = piece.unique(unique_by, keep="last", maintain_order=True).sort(unique_by, maintain_order=True)
+        piece = _merged(table, piece, unique_by).sort(unique_by, maintain_order=True)
         blob = _parquet(piece)
         digest = hashlib.sha256(blob).hexdigest()
         folder = f"{table}/date={names[0]}"
@@ -354,6 +358,14 @@ class StoreWriter:
         name = f"instruments-{digest[:16]}.parquet"
         _write(self._stage / name, blob)
         return name
+
+
+def _merged(table: str, rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """One row a key: the last word, and for a spot the last known of each column (one file has
+    only the close of an index, another its open, high and low)."""
+    if table != "spot":
+        return rows.unique(key, keep="last", maintain_order=True)
+    return rows.group_by(key, maintain_order=True).agg(pl.all().drop_nulls().last()).select(rows.columns)
 
 
 def _in_schema(frame: pl.DataFrame, schema: Any, where: str) -> pl.DataFrame:
