@@ -17,6 +17,7 @@ from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle
 from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain
 from toolkit.oi.result import ShiftResult
 from toolkit.oi.scores import cusum, robust_z
+from toolkit.oi.study import event_study, lead_lag, recall
 from toolkit.oi.tracker import LevelTracker
 from toolkit.oi.transport import Shift, Transport, transport_shift, wasserstein_shift
 from toolkit.oi.walls import Walls, walls
@@ -45,8 +46,10 @@ __all__ = [
     "day_over_day",
     "delta_weighted_oi",
     "detect_events",
+    "event_study",
     "gex",
     "heatmap",
+    "lead_lag",
     "max_pain",
     "oi_moments",
     "oi_shift",
@@ -54,6 +57,7 @@ __all__ = [
     "participant_positions",
     "pcr",
     "prepare_chain",
+    "recall",
     "robust_z",
     "roll_over",
     "skew",

@@ -102,7 +102,7 @@ class OIConfig:
     rolling_s: float = 900.0
     rolling_bursts: int = 4
     max_age_s: float = 600.0
-    gap_s: float = 600.0
+    gap_s: float = 300.0
     burst: Literal["stamp", "quiet"] = "stamp"
     quiet_s: float = 5.0
     reach: float | None = None

@@ -43,8 +43,8 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame, calendar: Previous | None = N
     polars.LazyFrame
         ``date underlying token expiry strike_p option_type oi oi_before change feed_change expiry_before status``;
         ``status`` is ``same`` (the feed agrees), ``redated`` (the expiry moved), ``restated`` (the feed's previous
-        OI differs from ours), ``new`` (not listed the session before: from 0 in a closing file), or ``first`` or ``gap`` (no
-        earlier session in the frame: unknown, null).
+        OI differs from ours), ``new`` (not listed the session before: from 0 in a closing file), or
+        ``first`` or ``gap`` (no earlier session in the frame: unknown, null).
 
     Raises
     ------

@@ -42,16 +42,16 @@ EVENTS: Final[Any] = pl.Schema(
 THRESHOLDS: Final[dict[str, Threshold]] = {
     "WALL_SHIFT_UP": Threshold(0.0, 0.0, 0.0),
     "WALL_SHIFT_DOWN": Threshold(0.0, 0.0, 0.0),
-    "WALL_BUILD": Threshold(4.0, 2.0),
-    "WALL_UNWIND": Threshold(4.0, 2.0),
+    "WALL_BUILD": Threshold(5.0, 2.5),
+    "WALL_UNWIND": Threshold(5.0, 2.5),
     "WALL_BREACH": Threshold(0.0005, 0.0),
     "BREACH_WITH_UNWIND": Threshold(2.0, 1.0),
     "WALL_DEFENDED": Threshold(0.001, 0.002, 1800.0),
     "RANGE_TIGHTEN": Threshold(0.001, 0.0, 0.0),
     "RANGE_WIDEN": Threshold(0.001, 0.0, 0.0),
-    "CENTROID_SHIFT": Threshold(4.0, 2.0),
+    "CENTROID_SHIFT": Threshold(5.0, 2.5),
     "MAXPAIN_DRIFT": Threshold(2.0, 0.0),
-    "ROLL": Threshold(0.02, 0.01, 3600.0),
+    "ROLL": Threshold(0.01, 0.005, 3600.0),
     "FUT_LONG_BUILD": Threshold(0.005, 0.0025, 3600.0),
     "FUT_SHORT_BUILD": Threshold(0.005, 0.0025, 3600.0),
     "FUT_LONG_UNWIND": Threshold(0.005, 0.0025, 3600.0),
@@ -66,7 +66,7 @@ THRESHOLDS: Final[dict[str, Threshold]] = {
     "DATA_RESTATED": Threshold(1.0, 0.0, 0.0),
     "DATA_REDATED": Threshold(1.0, 0.0, 0.0),
     "DATA_NEW_STRIKE": Threshold(1.0, 0.0, 0.0),
-    "DATA_GAP": Threshold(600.0, 0.0, 0.0),
+    "DATA_GAP": Threshold(300.0, 0.0, 0.0),
 }
 """Enter, exit and cool-down by type. Enter is a robust z for builds, unwinds, centroid and straddle; a fraction of
 the forward for breach, defence and range; a share for roll, futures, trapped, PCR percentile and gamma; a count of
