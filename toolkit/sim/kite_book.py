@@ -64,6 +64,7 @@ class KiteBook:
         self.events: list[dict[str, Any]] = []
         self._history: dict[str, list[dict[str, Any]]] = {}
         self._sent: dict[str, KiteOrder] = {}
+        self._timed: list[KiteOrder] = []
         self._icebergs: dict[str, list[OrderForm]] = {}
         self._count = 0
         world.listen(self._hear, self._watch)
@@ -193,6 +194,8 @@ class KiteBook:
             iceberg=iceberg,
         )
         self.orders[order.order_id] = order
+        if form.variety == "amo" or form.validity == "TTL":
+            self._timed.append(order)
         if form.variety == "amo":
             self._state(order, "AMO REQ RECEIVED")
             return order
@@ -273,6 +276,8 @@ class KiteBook:
         order.quantity, order.order_type = wanted.quantity, wanted.order_type
         order.price_p, order.trigger_p = wanted.price_p or 0, wanted.trigger_p or 0
         order.validity, order.ttl_minutes = wanted.validity, wanted.ttl_minutes or 0
+        if order.validity == "TTL" and all(known is not order for known in self._timed):
+            self._timed.append(order)
 
     def _resend(self, order: KiteOrder, wanted: OrderForm) -> None:
         """Change the type of a working order: withdraw it and send what is left under another name."""
@@ -305,7 +310,8 @@ class KiteBook:
 
     def _watch(self, now_ns: int) -> None:
         """Release after-market orders at the open and cancel what has outlived its minutes."""
-        for order in [o for o in self.orders.values() if o.status not in DONE]:
+        self._timed = [order for order in self._timed if order.status not in DONE]
+        for order in list(self._timed):
             if order.sent is None and order.variety == "amo" and self._is_open():
                 for status in ("VALIDATION PENDING", "OPEN PENDING"):
                     self._state(order, status)

@@ -19,7 +19,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class RateBook:
-    """Counts requests by group; a refused request counts as well."""
+    """Counts the requests that it lets pass, by group."""
 
     def __init__(self, limits: Sequence[Limit]) -> None:
         self.limits = tuple(limits)
@@ -28,7 +28,7 @@ class RateBook:
     def take(self, group: str, now_ns: int, within: str = "") -> Limit | None:
         """Count one request of a group (apart from those ``within`` another name); gives the limit that it
         breaks, None when it may pass."""
-        broken = None
+        windows = []
         for limit in self.limits:
             if limit.group != group:
                 continue
@@ -36,8 +36,8 @@ class RateBook:
             while seen and seen[0] <= now_ns - limit.span_ns:
                 seen.popleft()
             if len(seen) >= limit.most:
-                broken = limit
-            # A refused request counts, but one that is over the limit must not hold the window shut for ever.
-            if len(seen) < 2 * limit.most:
-                seen.append(now_ns)
-        return broken
+                return limit
+            windows.append(seen)
+        for seen in windows:
+            seen.append(now_ns)
+        return None

@@ -52,22 +52,27 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Roster:
-    """The listed contracts by key, by (venue, name) and by our symbol."""
+    """The listed contracts by key, by (venue, name) and by our symbol.
+
+    ``spots`` holds the index (or share) behind an underlying, where the session records it;
+    ``futures`` its futures and ``pairs`` its calls and puts of one strike, nearest expiry first.
+    """
 
     def __init__(self, rows: Iterable[Listed]) -> None:
         self.rows = tuple(sorted(rows, key=lambda row: (row.venue, row.name)))
         self.by_key = {row.key: row for row in self.rows}
         self.by_name = {(row.venue, row.name): row for row in self.rows}
         self.by_symbol = {row.instrument.symbol: row for row in self.rows}
+        self.spots: dict[str, Listed] = {}
+        self.futures: dict[str, list[Listed]] = {}
+        for row in sorted(self.rows, key=lambda row: (row.expired_by, row.name)):
+            if row.instrument.kind is Kind.FUTURE:
+                self.futures.setdefault(row.instrument.underlying, []).append(row)
+            elif row.instrument.kind is not Kind.OPTION:
+                self.spots[row.instrument.underlying] = row
+        self.pairs = _pairs(self.rows)
         if len(self.by_key) != len(self.rows):
             raise BadData(f"{len(self.rows) - len(self.by_key)} contracts share a token; import the instruments again")
-
-    def index_of(self, underlying: str) -> Listed | None:
-        """The index (or share) behind an underlying, None when the session has no spot of it."""
-        for row in self.rows:
-            if row.instrument.underlying == underlying and row.instrument.kind in (Kind.INDEX, Kind.EQUITY):
-                return row
-        return None
 
     def source_keys(self) -> pl.DataFrame:
         """The session's own tokens: ``underlying token key``, to join its tables with."""
@@ -102,6 +107,21 @@ def make_roster(instruments: pl.DataFrame, spots: Iterable[str], on: dt.date) ->
     rows = [_contract(row, monthly, i) for i, row in enumerate(live.iter_rows(named=True))]
     rows += [_spot(name, i) for i, name in enumerate(sorted(spots))]
     return Roster(rows)
+
+
+def _pairs(rows: Iterable[Listed]) -> dict[str, list[tuple[Listed, Listed]]]:
+    options = [row for row in rows if row.instrument.option_type is not None]
+    puts = {
+        (row.instrument.underlying, row.expired_by, row.instrument.strike_p): row
+        for row in options
+        if row.instrument.option_type is OptionType.PE
+    }
+    found: dict[str, list[tuple[Listed, Listed]]] = {}
+    for call in sorted(options, key=lambda row: (row.expired_by, row.instrument.strike_p or 0)):
+        put = puts.get((call.instrument.underlying, call.expired_by, call.instrument.strike_p))
+        if call.instrument.option_type is OptionType.CE and put is not None:
+            found.setdefault(call.instrument.underlying, []).append((call, put))
+    return found
 
 
 def _monthlies(live: pl.DataFrame) -> set[tuple[str, dt.date]]:

@@ -49,6 +49,7 @@ class World:
         self.bands = bands(roster, references(tape, closes))
         self.exchange.band({self._symbol(key): band for key, band in self.bands.items()})
         self.now_ns = min(bounds[0], tape.first_ns) - 1
+        self.closed = False
         self.settled: dict[str, int] = {}
         self._heard: list[Heard] = []
         self._watches: list[Watch] = []
@@ -70,7 +71,8 @@ class World:
             )
             self.pump()
         self.now_ns = max(self.now_ns, until_ns)
-        if self.now_ns >= self.bounds[1] and not self.settled:
+        if self.now_ns >= self.bounds[1] and not self.closed:
+            self.closed = True
             self._settle()
         self.pump()
         return np.unique(np.concatenate(touched)) if touched else np.empty(0, np.int64)
@@ -97,27 +99,34 @@ class World:
         return None if row is None or math.isnan(row["ltp"]) else round(float(row["ltp"]) * 100)
 
     def spot(self, underlying: str) -> float:
-        """The underlying's last value in rupees; where no spot is recorded, its nearest future's; else NaN."""
-        index = self.roster.index_of(underlying)
-        row = None if index is None else self.row(index.key)
-        if row is not None and not math.isnan(row["ltp"]):
-            return float(row["ltp"])
-        futures = [
-            r for r in self.roster.rows if r.instrument.underlying == underlying and r.instrument.kind is Kind.FUTURE
-        ]
-        for future in sorted(futures, key=lambda r: r.expired_by):
-            row = self.row(future.key)
-            if row is not None and not math.isnan(row["ltp"]):
-                return float(row["ltp"])
-        return math.nan
+        """The underlying's last value in rupees: the recorded spot, else the nearest future's, else what put-call
+        parity says at the strike where the nearest call and put cost most alike; else NaN."""
+        spot = self.roster.spots.get(underlying)
+        for listed in [*([] if spot is None else [spot]), *self.roster.futures.get(underlying, ())]:
+            last = float(self.row(listed.key)["ltp"])
+            if not math.isnan(last):
+                return last
+        return self._parity(underlying)
+
+    def _parity(self, underlying: str) -> float:
+        best = (math.inf, math.nan)
+        expiry = None
+        for call, put in self.roster.pairs.get(underlying, ()):
+            if expiry is not None and call.expired_by != expiry:
+                break
+            gap = float(self.row(call.key)["ltp"]) - float(self.row(put.key)["ltp"])
+            if not math.isnan(gap):
+                expiry = call.expired_by
+                best = min(best, (abs(gap), (call.instrument.strike_p or 0) / 100.0 + gap))
+        return best[1]
 
     def _settle(self) -> None:
         """Settle what expires today against the underlying's last value."""
         finals = {}
-        for row in self.roster.rows:
-            spot = self.spot(row.instrument.underlying)
+        for underlying in sorted({row.instrument.underlying for row in self.roster.rows}):
+            spot = self.spot(underlying)
             if not math.isnan(spot):
-                finals[row.instrument.underlying] = round(spot * 100)
+                finals[underlying] = round(spot * 100)
         self.settled = self.exchange.settle(finals, self.bounds[1])
 
     def _symbol(self, key: int) -> str:
@@ -148,9 +157,9 @@ def bands(roster: Roster, reference: dict[int, float]) -> dict[int, tuple[int, i
 
 
 def _level(roster: Roster, reference: dict[int, float], row: Listed) -> float:
-    index = roster.index_of(row.instrument.underlying)
+    spot = roster.spots.get(row.instrument.underlying)
     strike = (row.instrument.strike_p or 0) / 100.0
-    return reference.get(index.key, strike) if index is not None else strike
+    return strike if spot is None else reference.get(spot.key, strike)
 
 
 def _band(row: Listed, ref: float, level: float) -> tuple[int, int]:

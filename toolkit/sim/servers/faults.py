@@ -199,7 +199,7 @@ def stand_in(fault: Fault) -> Reply:
     if fault.name == "html":
         return Reply(status=code, headers={"Content-Type": "text/html"}, body=_HTML)
     if fault.name == "redirect":
-        return Reply(status=302, headers={"Location": "/connect/login", "Content-Type": "text/html"}, body=b"")
+        return Reply(status=302, headers={"Location": "/login", "Content-Type": "text/html"}, body=b"")
     headers = {"Content-Type": "application/json"}
     told: dict[str, Any] = {"status": "error", "message": "Simulated failure.", "data": None}
     if fault.name == "status":

@@ -144,6 +144,7 @@ class KiteApp:
         name = r"([^/]+)"
         table: list[tuple[str, str, str, Callable[..., Any]]] = [
             ("GET", "/connect/login", "open", self._login_page),
+            ("GET", "/login", "open", lambda call: _LOGIN_AGAIN),
             ("POST", "/session/token", "open", self._session),
             ("DELETE", "/session/token", "open", self._logout),
             ("POST", "/session/refresh_token", "open", self._refresh),
@@ -156,7 +157,7 @@ class KiteApp:
             ("GET", f"/orders/{name}/trades", "other", self._order_trades),
             ("POST", f"/orders/{name}", "orders", self._place),
             ("PUT", f"/orders/{name}/{name}", "orders", lambda c, v, i: self.book.modify(v, i, c.form())),
-            ("DELETE", f"/orders/{name}/{name}", "orders", lambda c, v, i: self.book.cancel(v, i)),
+            ("DELETE", f"/orders/{name}/{name}", "other", lambda c, v, i: self.book.cancel(v, i)),
             ("GET", "/trades", "other", lambda call: self._visible(self.book.trades)),
             ("GET", "/portfolio/positions", "other", lambda call: self.money.positions()),
             ("PUT", "/portfolio/positions", "other", self._convert),
@@ -178,7 +179,7 @@ class KiteApp:
             ("POST", "/gtt/triggers", "orders", lambda call: self.gtt.place(call.form())),
             ("GET", f"/gtt/triggers/{name}", "other", lambda call, i: self.gtt.row(i)),
             ("PUT", f"/gtt/triggers/{name}", "orders", lambda call, i: self.gtt.modify(i, call.form())),
-            ("DELETE", f"/gtt/triggers/{name}", "orders", lambda call, i: self.gtt.delete(i)),
+            ("DELETE", f"/gtt/triggers/{name}", "other", lambda call, i: self.gtt.delete(i)),
         ]
         return [(method, re.compile(pattern), group, act) for method, pattern, group, act in table]
 
@@ -349,6 +350,9 @@ class KiteApp:
         return to_ist(self.world.now_ns).isoformat()
 
 
+_LOGIN_AGAIN: Final = Reply(
+    headers={"Content-Type": "text/html; charset=utf-8"}, body=b"<html><title>Log in</title>Please log in.</html>"
+)
 _NO_HOLDINGS: Final = {
     "total_pnl": 0,
     "total_pnl_percent": 0,

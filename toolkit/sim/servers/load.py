@@ -34,7 +34,9 @@ def load_world(session: Session, on: dt.date | None = None) -> World:
     day = days[-1] if on is None else on
     if day not in days:
         raise BadData(f"{day} is not in session {session.name}; its days are {days[0]} to {days[-1]} ({len(days)})")
-    frames = {table: _frame(session, table, day) for table in _TABLES}
+    frames = {table: session.frame(table, date=day) for table in _TABLES}
+    if frames["spot"].is_empty():
+        frames["spot"] = _spots(frames["chain"])
     spots = frames["spot"]["underlying"].unique().to_list()
     roster = make_roster(session.instruments(), spots, day)
     tape = make_tape(frames, roster)
@@ -73,8 +75,10 @@ def warm() -> None:
     span_margin([leg, Leg(underlying="X", cp=0, qty=1, tte=0.1)], default_params(100.0, 0.15))
 
 
-def _frame(session: Session, table: str, day: dt.date) -> pl.DataFrame:
-    return session.frame(table, date=day)
+def _spots(chain: pl.DataFrame) -> pl.DataFrame:
+    """The spot that each snapshot of a chain names, for a session without a table of its own."""
+    rows = chain.filter(pl.col("spot") > 0).select("ts", "recv_ts", "underlying", ltp="spot")
+    return rows.unique(["ts", "recv_ts", "underlying"], keep="first", maintain_order=True)
 
 
 def _closes(session: Session, roster: Roster, day: dt.date) -> dict[int, float]:
@@ -87,7 +91,7 @@ def _closes(session: Session, roster: Roster, day: dt.date) -> dict[int, float]:
     if before:
         spots = session.frame("spot", date=before[-1]).sort("ts").unique("underlying", keep="last")
         for underlying, ltp in spots.select("underlying", "ltp").iter_rows():
-            index = roster.index_of(underlying)
-            if index is not None and ltp is not None:
-                closes[index.key] = ltp
+            spot = roster.spots.get(underlying)
+            if spot is not None and ltp is not None:
+                closes[spot.key] = ltp
     return closes
