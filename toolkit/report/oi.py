@@ -188,9 +188,7 @@ def _level_charts(levels: pl.DataFrame) -> list[Any]:
         charts.levels(levels, walls, "Walls and max pain over the forward", "points"),
         charts.levels(levels, centroids, "OI-weighted centroids", "points"),
         charts.levels(levels, {"pcr": "of OI", "pcr_volume": "of volume"}, "Put-call ratio", ""),
-        charts.levels(
-            levels, {"straddle": "interpolated", "straddle_open": "strike of the open"}, "Straddle", "rupees"
-        ),
+        charts.levels(levels, straddles, "Straddle", "rupees"),
     ]
     if _is_daily(levels):
         for plot, columns in zip(made, (walls, centroids, ("pcr",), ("straddle",)), strict=True):
