@@ -82,7 +82,9 @@ def test_run_all_shows_frames_in_every_cell_and_no_error(browser, lab):
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url))
     page.goto(f"{lab}lab/tree/{NOTEBOOK.name}")
+    page.add_locator_handler(page.get_by_role("button", name="Select Kernel"), lambda button: button.click())
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+    page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     last = page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
@@ -91,10 +93,10 @@ def test_run_all_shows_frames_in_every_cell_and_no_error(browser, lab):
         " return p.length >= 5 && /\\[\\d+\\]/.test(p[p.length - 1].textContent); }",
         timeout=RUN_MS,
     )
-    assert last.inner_text().strip("[]: ").isdigit()
+    assert last.text_content().strip("[]: ").isdigit()
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
     assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
-    text = page.locator(".jp-Notebook").inner_text()
+    text = page.locator(".jp-Notebook").text_content()
     assert "SYNTHETIC session" in text
     assert page.locator(".jp-OutputArea table").count() >= 4
     assert [u for u in asked if not u.startswith((lab, "data:", "blob:"))] == []
