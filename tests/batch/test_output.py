@@ -1,4 +1,5 @@
 import datetime as dt
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -134,3 +135,13 @@ def test_parquet_reads_back_equal(tmp_path):
     frame = pl.DataFrame({"a": [1, None], "b": [0.5, float("nan")]})
     write_parquet(frame, tmp_path / "a.parquet")
     assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_a_full_disk_is_one_clear_line(write):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full to stand for a full disk")
+    with pytest.raises(BadData, match=r"cannot write full: .*No space left.*free the disk") as caught:
+        write(pl.DataFrame({"a": range(100_000)}), full)
+    assert "\n" not in str(caught.value)

@@ -53,13 +53,36 @@ def fresh_folder(out: Path, names: tuple[str, ...] = FILES) -> Iterator[Path]:
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as CSV: numbers in their shortest exact form, times with their offset, nulls empty."""
-    frame.write_csv(path, line_terminator="\n", datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z")
+    """Write a frame as CSV: numbers in their shortest exact form, times with their offset, nulls empty.
+
+    Raises
+    ------
+    BadData
+        When the disk refuses.
+    """
+    with _disk(path):
+        frame.write_csv(path, line_terminator="\n", datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z")
 
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as Parquet."""
-    frame.write_parquet(path, compression="zstd", statistics=False)
+    """Write a frame as Parquet.
+
+    Raises
+    ------
+    BadData
+        When the disk refuses.
+    """
+    with _disk(path):
+        frame.write_parquet(path, compression="zstd", statistics=False)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """What a full or failing disk raises, as one line; polars says it in two ways."""
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise BadData(f"cannot write {path.name}: {error}; free the disk and run again") from None
 
 
 def _refuse_foreign(out: Path, names: tuple[str, ...]) -> None:
