@@ -55,7 +55,7 @@ def option_sign(cp: object) -> Any:
 def _row(value: Any, name: str) -> Floats:
     try:
         array = np.asarray(value)
-        if array.dtype.kind == "O":
+        if array.dtype.kind == "O" and array.ndim:
             array = np.asarray([np.nan if x is None else x for x in array.ravel()]).reshape(array.shape)
         if array.dtype.kind not in "fiub":
             raise TypeError

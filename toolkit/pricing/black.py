@@ -104,12 +104,20 @@ def price(
     Returns
     -------
     float or ndarray
-        Rupees, by NumPy broadcasting; scalars give a float.
+        Rupees, by NumPy broadcasting; scalars give a float. NaN in gives NaN out; no time or no vol gives
+        discounted intrinsic value, an infinite vol or tte the upper bound.
 
     Raises
     ------
     BadData
         For scalars outside the domain (negative strike, forward, tte or iv); in arrays such rows are NaN.
+
+    Notes
+    -----
+    Error against 70-digit arithmetic on the reference table (K/F from 1e-3 to 1e3, one second to ten years,
+    vol 0.1 % to 1000 %, prices down to 1e-270): at most 2 times what rounding the inputs to doubles costs.
+    ``toolkit bench pricing`` prints the cost an option. Black (1976); the difference of normal tails is
+    taken as a difference of Mills ratios, for small total vol by the odd derivatives of the Mills ratio.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
     return _run(rows.price_rows, _PRICE, values, model, threads, out, rows.price_entry)
@@ -132,7 +140,9 @@ def greeks(
 
     ``delta`` and ``gamma`` are by the forward (``black76``) or the spot (``bsm``). ``rho`` holds the
     forward fixed under ``black76`` (it is ``-tte * price``) and the spot fixed under ``bsm``.
-    ``out`` is a sequence of five arrays.
+    ``out`` is a sequence of five arrays. With no time or no vol: the limits; at the money delta is half
+    its range and gamma infinite. Error on the reference table: each within 1e-14 of its natural scale
+    (delta: the discount factor; vega: df F sqrt(tte); gamma: df / (F s); theta: df F iv / sqrt(tte)).
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
     return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out, rows.greeks_entry))
@@ -175,7 +185,7 @@ def greeks2(
     """Compute vanna, volga, charm, speed, zomma and color; arguments as for :func:`price`.
 
     Charm and color are the change of delta and gamma as time passes (-d/dtte), per year.
-    ``out`` is a sequence of six arrays.
+    ``out`` is a sequence of six arrays. Error on the reference table: each within 1e-11 relative.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
     return Greeks2(*_run(kernels.greeks2_rows, Greeks2._fields, values, model, threads, out))

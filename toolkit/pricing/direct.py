@@ -21,6 +21,7 @@ ABSENT: Final = 0.0
 """The default of ``rate`` and ``dividend``, told apart by identity."""
 
 _ZERO: Final = np.zeros(1)
+_F64: Final = np.dtype(np.float64)  # numba does not tell byte orders apart
 _ROW: Final = float64[::1]
 
 
@@ -46,13 +47,13 @@ def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: list[Floats]) -> 
     try:
         return bool(
             _closed(entry, len(to))(
-                a if type(a) is kind else _one(a),
-                b if type(b) is kind else _one(b),
-                c if type(c) is kind else _one(c),
-                d if type(d) is kind else _one(d),
-                e if type(e) is kind else _one(e),
-                _ZERO if g is ABSENT else g if type(g) is kind else _one(g),
-                _ZERO if h is ABSENT else h if type(h) is kind else _one(h),
+                a if type(a) is kind and a.dtype is _F64 else _one(a),
+                b if type(b) is kind and b.dtype is _F64 else _one(b),
+                c if type(c) is kind and c.dtype is _F64 else _one(c),
+                d if type(d) is kind and d.dtype is _F64 else _one(d),
+                e if type(e) is kind and e.dtype is _F64 else _one(e),
+                _ZERO if g is ABSENT else g if type(g) is kind and g.dtype is _F64 else _one(g),
+                _ZERO if h is ABSENT else h if type(h) is kind and h.dtype is _F64 else _one(h),
                 bsm,
                 *to,
             )

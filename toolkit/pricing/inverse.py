@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.pricing.arrays import Floats
-from toolkit.pricing.kernels import forward_of, gap, log_of_ratio
+from toolkit.pricing.kernels import decay_of, forward_of, gap, log_of_ratio
 from toolkit.pricing.normal import bracket, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
     BLOCK,
@@ -245,7 +245,7 @@ def implied_one(w: float, p: float, f: float, k: float, t: float, r: float, q: f
         return math.nan
     if math.isinf(f) or math.isinf(k) or math.isinf(t):
         return math.nan
-    return implied_total(f, k, p / math.exp(-r * t) - max(w * (f - k), 0.0)) / math.sqrt(t)
+    return implied_total(f, k, p / decay_of(r, t) - max(w * (f - k), 0.0)) / math.sqrt(t)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")

@@ -11,6 +11,7 @@ from toolkit.pricing.arrays import Floats
 from toolkit.pricing.normal import bracket, log_ratio, mills, series_long
 
 __all__ = [
+    "decay_of",
     "forward_of",
     "gap",
     "greeks2_rows",
@@ -92,13 +93,19 @@ def price_one(w: float, f: float, k: float, t: float, v: float, df: float) -> fl
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
 def forward_of(f: float, t: float, r: float, q: float, bsm: bool) -> float:
-    return f * math.exp((r - q) * t) if bsm else f
+    return f * decay_of(q - r, t) if bsm else f
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def decay_of(r: float, t: float) -> float:
+    """exp(-r t), 1 for no rate even where t is infinite."""
+    return 1.0 if r == 0.0 else math.exp(-r * t)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
 def price_careful(w: float, f: float, k: float, t: float, v: float, r: float, q: float, bsm: bool) -> float:
     """One row of any kind: limits, NaN, any total volatility."""
-    return price_one(w, forward_of(f, t, r, q, bsm), k, t, v, math.exp(-r * t))
+    return price_one(w, forward_of(f, t, r, q, bsm), k, t, v, decay_of(r, t))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
@@ -129,13 +136,13 @@ def over(a: float, b: float) -> float:
 def greeks_one(w: float, f: float, k: float, t: float, v: float, r: float, q: float, bsm: bool) -> Any:
     """Price, delta, gamma, vega, theta, rho of one row."""
     forward = forward_of(f, t, r, q, bsm)
-    df = math.exp(-r * t)
+    df = decay_of(r, t)
     p = price_one(w, forward, k, t, v, df)
     if math.isnan(p):
         return p, p, p, p, p, p
     s, d1, d2 = d_terms(forward, k, t, v)
     n1 = density(d1)
-    carry = math.exp(-q * t) if bsm else df
+    carry = decay_of(q, t) if bsm else df
     base = df * forward * n1
     delta = carry * w * tail(-w * d1)
     gamma = over(carry * n1, f * s)
@@ -156,7 +163,7 @@ def greeks2_one(w: float, f: float, k: float, t: float, v: float, r: float, q: f
     s, d1, d2 = d_terms(forward, k, t, v)
     carry_rate = q if bsm else r
     drift = r - q if bsm else 0.0
-    carry = math.exp(-carry_rate * t)
+    carry = decay_of(carry_rate, t)
     decay = carry_rate * carry * w * tail(-w * d1)
     n1 = carry * density(d1)
     if n1 == 0.0:
