@@ -30,8 +30,8 @@ def test_copies_of_a_closed_day_are_dropped_and_named():
     assert kept.height == 1
     assert quality.schema == QUALITY
     assert list(quality.iter_rows()) == [
-        ("stale_copy", 2, "received on 2025-08-27, which is no trading day; dropped"),
-        ("stale_copy", 1, "received on 2025-08-28, a trading day; dropped"),
+        ("stale_copy", 2, "received on 2025-08-27, which is no trading day"),
+        ("stale_copy", 1, "received on 2025-08-28, a trading day"),
     ]
 
 

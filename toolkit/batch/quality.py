@@ -36,7 +36,7 @@ def own_days(clean: pl.DataFrame, is_session: Callable[[dt.date], bool]) -> tupl
         on = date[0]
         assert isinstance(on, dt.date)
         kind = "a trading day" if is_session(on) else "which is no trading day"
-        rows.append(("stale_copy", part.height, f"received on {on}, {kind}; dropped"))
+        rows.append(("stale_copy", part.height, f"received on {on}, {kind}"))
     return clean.filter(stamped == received), pl.DataFrame(rows, schema=QUALITY, orient="row")
 
 
