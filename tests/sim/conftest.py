@@ -83,9 +83,42 @@ def make_world():
     def listed(expiry, lot=65, freeze=1800):
         common = {"valid_on": day, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "lot": lot}
         rows = [
-            {**common, "token": 40001, "symbol": f"NIFTY {expiry:%d%b%Y} 25000 CE".upper(), "source_symbol": "NIFTY2671425000CE", "kind": "option", "expiry": expiry, "strike_p": 2500000, "option_type": "CE", "tick_p": 5, "freeze_qty": freeze},
-            {**common, "token": 40002, "symbol": f"NIFTY {expiry:%d%b%Y} 25000 PE".upper(), "source_symbol": "NIFTY2671425000PE", "kind": "option", "expiry": expiry, "strike_p": 2500000, "option_type": "PE", "tick_p": 5, "freeze_qty": freeze},
-            {**common, "token": 40003, "symbol": "NIFTY 28JUL2026 FUT", "source_symbol": "NIFTY26JULFUT", "kind": "future", "expiry": future_expiry, "strike_p": None, "option_type": None, "tick_p": 10, "freeze_qty": freeze},
+            {
+                **common,
+                "token": 40001,
+                "symbol": f"NIFTY {expiry:%d%b%Y} 25000 CE".upper(),
+                "source_symbol": "NIFTY2671425000CE",
+                "kind": "option",
+                "expiry": expiry,
+                "strike_p": 2500000,
+                "option_type": "CE",
+                "tick_p": 5,
+                "freeze_qty": freeze,
+            },
+            {
+                **common,
+                "token": 40002,
+                "symbol": f"NIFTY {expiry:%d%b%Y} 25000 PE".upper(),
+                "source_symbol": "NIFTY2671425000PE",
+                "kind": "option",
+                "expiry": expiry,
+                "strike_p": 2500000,
+                "option_type": "PE",
+                "tick_p": 5,
+                "freeze_qty": freeze,
+            },
+            {
+                **common,
+                "token": 40003,
+                "symbol": "NIFTY 28JUL2026 FUT",
+                "source_symbol": "NIFTY26JULFUT",
+                "kind": "future",
+                "expiry": future_expiry,
+                "strike_p": None,
+                "option_type": None,
+                "tick_p": 10,
+                "freeze_qty": freeze,
+            },
         ]
         return pl.DataFrame(rows, schema=INSTRUMENTS)
 
@@ -93,14 +126,24 @@ def make_world():
         tables = {"chain": [], "futures": [], "spot": []}
         for when, name, bid, bid_qty, ask, ask_qty, ltp, volume in rows:
             stamps = {"ts": at(when), "recv_ts": at(when), "underlying": "NIFTY", "ltp": ltp}
-            quote = {"bid": bid, "bid_qty": bid_qty, "ask": ask, "ask_qty": ask_qty, "volume": volume, "lot": 65, "oi": 6500}
+            quote = {
+                "bid": bid,
+                "bid_qty": bid_qty,
+                "ask": ask,
+                "ask_qty": ask_qty,
+                "volume": volume,
+                "lot": 65,
+                "oi": 6500,
+            }
             if name == "SPOT":
                 tables["spot"].append({**stamps, "open": ltp, "high": ltp, "low": ltp})
             elif name == "FUT":
                 tables["futures"].append({**stamps, **quote, "token": 40003, "expiry": future_expiry})
             else:
                 token = 40001 if name == "CE" else 40002
-                tables["chain"].append({**stamps, **quote, "token": token, "expiry": expiry, "strike_p": 2500000, "option_type": name})
+                tables["chain"].append(
+                    {**stamps, **quote, "token": token, "expiry": expiry, "strike_p": 2500000, "option_type": name}
+                )
         schemas = {"chain": CHAIN, "futures": FUTURES, "spot": SPOT}
         frames = {name: pl.DataFrame(held, schema=schemas[name]) for name, held in tables.items()}
         roster = make_roster(listed(expiry, **terms), ["NIFTY"] if spot else [], day)

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from toolkit.errors import BadData
-from toolkit.market.kite_wire import FULL, INDEX_FULL, INDEX_QUOTE, LTP, QUOTE, decode, decode_text, is_heartbeat, prices
+from toolkit.market.kite_wire import (
+    FULL,
+    INDEX_FULL,
+    INDEX_QUOTE,
+    LTP,
+    QUOTE,
+    decode,
+    decode_text,
+    is_heartbeat,
+    prices,
+)
 from toolkit.sim import kite_frames
 from toolkit.sim.kite_frames import HEARTBEAT, error_frame, malformed, order_frame, tick_frames
 from toolkit.sim.tape import BOARD
@@ -62,7 +72,13 @@ def test_a_full_packet_comes_back_whole():
 
 @pytest.mark.parametrize(
     ("key", "mode", "kind"),
-    [(CE, "ltp", LTP), (CE, "quote", QUOTE), (INDEX, "ltp", LTP), (INDEX, "quote", INDEX_QUOTE), (INDEX, "full", INDEX_FULL)],
+    [
+        (CE, "ltp", LTP),
+        (CE, "quote", QUOTE),
+        (INDEX, "ltp", LTP),
+        (INDEX, "quote", INDEX_QUOTE),
+        (INDEX, "full", INDEX_FULL),
+    ],
 )
 def test_mode_and_segment_choose_the_packet(key, mode, kind):
     row = WHOLE.copy()

@@ -17,7 +17,15 @@ WEEKLY, MONTHLY = dt.date(2026, 7, 21), dt.date(2026, 7, 28)
 
 
 def frame(*rows):
-    base = {"valid_on": DAY, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "kind": "option", "lot": 65, "tick_p": 5}
+    base = {
+        "valid_on": DAY,
+        "exchange": "NSE",
+        "segment": "NSE_FO",
+        "underlying": "NIFTY",
+        "kind": "option",
+        "lot": 65,
+        "tick_p": 5,
+    }
     base |= {"freeze_qty": 1800, "strike_p": 2500000, "option_type": "CE", "source_symbol": None}
     return pl.DataFrame([base | row for row in rows], schema=INSTRUMENTS)
 
@@ -34,7 +42,14 @@ def test_a_key_is_the_exchange_token_and_the_segment():
     assert roster.by_key[12073986].exchange_token == 47164
 
 
-@pytest.mark.parametrize(("underlying", "key", "name", "venue"), [("NIFTY", 256265, "NIFTY 50", "NSE"), ("SENSEX", 265, "SENSEX", "BSE"), ("BANKNIFTY", 260105, "NIFTY BANK", "NSE")])
+@pytest.mark.parametrize(
+    ("underlying", "key", "name", "venue"),
+    [
+        ("NIFTY", 256265, "NIFTY 50", "NSE"),
+        ("SENSEX", 265, "SENSEX", "BSE"),
+        ("BANKNIFTY", 260105, "NIFTY BANK", "NSE"),
+    ],
+)
 def test_an_index_has_the_token_that_brokers_publish(underlying, key, name, venue):
     roster = make_roster(frame(option(1, MONTHLY)), [underlying], DAY)
     row = roster.by_name[venue, name]
@@ -92,13 +107,26 @@ def test_a_token_twice_is_refused():
 
 
 def test_calls_and_puts_pair_by_strike_nearest_expiry_first():
-    rows = frame(option(1, MONTHLY), option(2, MONTHLY, "PE"), option(3, WEEKLY), option(4, WEEKLY, "PE"), option(5, dt.date(2026, 8, 4)))
+    rows = frame(
+        option(1, MONTHLY),
+        option(2, MONTHLY, "PE"),
+        option(3, WEEKLY),
+        option(4, WEEKLY, "PE"),
+        option(5, dt.date(2026, 8, 4)),
+    )
     pairs = make_roster(rows, [], DAY).pairs["NIFTY"]
     assert [(call.source_token, put.source_token) for call, put in pairs] == [(3, 4), (1, 2)]
 
 
 def test_futures_are_nearest_first():
-    far = {"token": 9, "symbol": "NIFTY 25AUG2026 FUT", "expiry": dt.date(2026, 8, 25), "kind": "future", "strike_p": None, "option_type": None}
+    far = {
+        "token": 9,
+        "symbol": "NIFTY 25AUG2026 FUT",
+        "expiry": dt.date(2026, 8, 25),
+        "kind": "future",
+        "strike_p": None,
+        "option_type": None,
+    }
     near = {**far, "token": 8, "symbol": "NIFTY 28JUL2026 FUT", "expiry": MONTHLY}
     roster = make_roster(frame(far, near), [], DAY)
     assert [row.name for row in roster.futures["NIFTY"]] == ["NIFTY26JULFUT", "NIFTY26AUGFUT"]

@@ -110,7 +110,9 @@ def test_nothing_settles_on_another_day(quiet_world, clock_ns):
 
 
 def test_last_price_is_none_before_the_first_trade(make_world):
-    world = make_world([("09:15:00", "CE", 100.0, 65, 101.0, 65, None, None), ("09:16:00", "PE", 1.0, 65, 1.1, 65, 1.05, 65)])
+    world = make_world(
+        [("09:15:00", "CE", 100.0, 65, 101.0, 65, None, None), ("09:16:00", "PE", 1.0, 65, 1.1, 65, 1.05, 65)]
+    )
     assert world.last_p(CE) is None
     assert world.next_ns() is not None
     world.advance(world.tape.last_ns)

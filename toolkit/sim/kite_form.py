@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from toolkit.errors import BadData, Refused, nearest
+from toolkit.errors import BadData, Refused
 from toolkit.orders.slicing import legal_max
 from toolkit.sim.roster import Listed, Roster
 from toolkit.types import Kind, to_paise
@@ -72,7 +72,7 @@ def read_form(variety: str, form: Mapping[str, str], roster: Roster) -> OrderFor
         With code 400 for anything that Kite's front door refuses.
     """
     if variety not in VARIETIES:
-        raise _input(f"Invalid `variety`{nearest(variety, VARIETIES)}.")
+        raise _input("Invalid `variety`.")
     if variety in ("co", "auction"):
         raise _input(f"Orders of variety `{variety}` are not available for this segment.")
     listed = _listed(form, roster)
@@ -228,7 +228,7 @@ def _check_iceberg(form: OrderForm) -> None:
 def _listed(form: Mapping[str, str], roster: Roster) -> Listed:
     venue, name = form.get("exchange", ""), form.get("tradingsymbol", "")
     if venue not in PRODUCTS:
-        raise _input(f"Invalid `exchange`{nearest(venue, PRODUCTS)}.")
+        raise _input("Invalid `exchange`.")
     listed = roster.by_name.get((venue, name))
     if listed is None:
         raise _input("The instrument you are placing an order for has either expired or does not exist.")
