@@ -129,13 +129,15 @@ def load_pages() -> ModuleType:
 
 def _pages(session: str, underlying: str | None, strategy: str) -> Any:
     from toolkit.batch.replay import replay
+    from toolkit.cli.replay import progress_bar
     from toolkit.report.film import Film
     from toolkit.store.session import open_session
 
     source = open_session(session)
-    result = replay(source, strategy, underlying=underlying or source.underlyings()[0])
-    film = Film(result, result.chains)
-    film.warm()
+    with progress_bar() as progress:
+        result = replay(source, strategy, underlying=underlying or source.underlyings()[0], progress=progress)
+        film = Film(result, result.chains)
+        film.warm()
     return load_pages().pages(film)
 
 

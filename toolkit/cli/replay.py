@@ -16,7 +16,7 @@ from toolkit.errors import BadData
 if TYPE_CHECKING:
     from toolkit.batch.replay import Replay
 
-__all__ = ["demo", "replay"]
+__all__ = ["demo", "progress_bar", "replay"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -72,7 +72,7 @@ def _run(session: Path, strategy: str, out: Path, as_json: bool, **options: Any)
         from toolkit.batch.replay import replay as run_replay
         from toolkit.store.session import open_session
 
-        with _progress() as progress:
+        with progress_bar() as progress:
             progress(0, 1, "reading")
             result = run_replay(
                 open_session(session), made, journal=folder / "journal.db", progress=progress, **options
@@ -105,7 +105,8 @@ def _demo_folder() -> Path:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
+    """Show how far a replay is, on stderr when it is a terminal; silent otherwise."""
     if not sys.stderr.isatty():
         yield lambda done, total, what: None
         return
