@@ -174,13 +174,13 @@ def test_demo_falls_back_to_the_home_where_the_folder_cannot_be_written(tmp_path
 
 
 def test_progress_is_drawn_only_on_a_terminal(monkeypatch, capsys):
-    from toolkit.cli.replay import _progress
+    from toolkit.cli.replay import progress_bar
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         progress(1, 2, "replaying")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with _progress() as progress:
+    with progress_bar() as progress:
         progress(1, 2, "replaying")
     assert "replaying" in capsys.readouterr().err
 
