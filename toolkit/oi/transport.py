@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from toolkit.errors import BadData
-from toolkit.oi.arrays import Floats, Ints, as_strikes, as_units, modal_step_kernel
+from toolkit.oi.arrays import UNKNOWN, Floats, Ints, as_strikes, as_units, modal_step_kernel
 from toolkit.oi.jit import kernel
 
 __all__ = ["Shift", "Transport", "transport_shift", "wasserstein_shift"]
@@ -93,18 +93,62 @@ def transport_shift(strikes: Any, before: Any, after: Any, reach: float | None =
     BadData
         For a reach that is not above zero.
     """
-    k = as_strikes(strikes)
-    n = k.size
-    a = as_units(before, n, "before")
-    b = as_units(after, n, "after")
-    far = default_reach(k, DEFAULT_STEPS) if reach is None else float(reach)
-    if reach is not None and not far > 0:
+    if reach is not None and not reach > 0:
         raise BadData(f"reach must be above 0 points, was {reach!r}")
+    k = np.asarray(strikes)
+    a = np.asarray(before)
+    b = np.asarray(after)
+    least = 0
+    if not (k.dtype == np.float64 and a.dtype == np.int64 and b.dtype == np.int64 and k.ndim == a.ndim == b.ndim == 1):
+        k, a, b = _checked(strikes, before, after)
+        least = UNKNOWN
+    far = math.nan if reach is None else float(reach)
+    sound, *found = transport_call(k, a, b, least, far, DEFAULT_STEPS)
+    if not sound:
+        _checked(strikes, before, after)
+    return Transport(*found)
+
+
+def _checked(strikes: Any, before: Any, after: Any) -> tuple[Floats, Ints, Ints]:
+    k = as_strikes(strikes)
+    return k, as_units(before, k.size, "before"), as_units(after, k.size, "after")
+
+
+@kernel
+def transport_call(
+    k: Floats, a: Ints, b: Ints, least: int, reach: float, steps: float
+) -> tuple[bool, float, Ints, Ints, Ints, float, float]:
+    """Check, allocate and solve in one call: what a caller pays is mostly the crossing into compiled code.
+
+    The first element is False when the input is not what it must be: lengths, order, figures below ``least``.
+    """
+    n = k.size
     created = np.zeros(n, dtype=np.int64)
     destroyed = np.zeros(n, dtype=np.int64)
     flow = np.zeros(max(n - 1, 0), dtype=np.int64)
+    sound = a.size == n and b.size == n
+    if sound:
+        for i in range(n):
+            if a[i] < least or b[i] < least or not math.isfinite(k[i]) or (i > 0 and not k[i] > k[i - 1]):
+                sound = False
+    if not sound:
+        return False, math.nan, created, destroyed, flow, math.nan, math.nan
+    far = default_reach(k, steps) if math.isnan(reach) else reach
     cost, right, left = transport_kernel(k, a, b, far, created, destroyed, flow)
-    return Transport(cost, created, destroyed, flow, right, left)
+    return True, cost, created, destroyed, flow, right, left
+
+
+@kernel
+def transport_cases(k: Floats, before: Ints, after: Ints, reach: float) -> tuple[Floats, Ints, Ints, Ints]:
+    """Solve many cases over the same strikes: costs (m,), created and destroyed (m, n), flows (m, n - 1)."""
+    m, n = before.shape
+    cost = np.empty(m)
+    created = np.empty((m, n), dtype=np.int64)
+    destroyed = np.empty((m, n), dtype=np.int64)
+    flow = np.empty((m, max(n - 1, 0)), dtype=np.int64)
+    for j in range(m):
+        cost[j], _, _ = transport_kernel(k, before[j], after[j], reach, created[j], destroyed[j], flow[j])
+    return cost, created, destroyed, flow
 
 
 @kernel
@@ -153,22 +197,40 @@ def transport_kernel(
     n = k.size
     if n == 0:
         return 0.0, 0.0, 0.0
+    first = -1
+    last = -1
+    for i in range(n):
+        created[i] = 0
+        destroyed[i] = 0
+        if a[i] >= 0 and b[i] >= 0 and a[i] != b[i]:
+            last = i
+            if first < 0:
+                first = i
+    for i in range(n - 1):
+        flow[i] = 0
+    if first < 0:
+        return 0.0, 0.0, 0.0
+    # outside the strikes that changed nothing can be worth creating or moving
+    end = last + 1
+    return transport_window(
+        k[first:end], a[first:end], b[first:end], reach, created[first:end], destroyed[first:end], flow[first:last]
+    )
+
+
+@kernel
+def transport_window(
+    k: Floats, a: Ints, b: Ints, reach: float, created: Ints, destroyed: Ints, flow: Ints
+) -> tuple[float, float, float]:
+    """Solve between the first and the last strike that changed; see :func:`transport_kernel`."""
+    n = k.size
     lo = np.empty(n, dtype=np.int64)
     hi = np.empty(n, dtype=np.int64)
     cum = np.empty(n, dtype=np.int64)
     run = 0
-    changed = False
     for i in range(n):
-        if a[i] >= 0 and b[i] >= 0 and a[i] != b[i]:
+        if a[i] >= 0 and b[i] >= 0:
             run += b[i] - a[i]
-            changed = True
         cum[i] = run
-        created[i] = 0
-        destroyed[i] = 0
-    for i in range(n - 1):
-        flow[i] = 0
-    if not changed:
-        return 0.0, 0.0, 0.0
     narrow = math.inf
     for i in range(n - 1):
         narrow = min(narrow, k[i + 1] - k[i])
