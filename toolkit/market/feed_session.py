@@ -9,10 +9,16 @@ Two clocks watch the link, because a socket may stay open and yet be dead:
 * *silence*: no byte at all for ``silence_s`` (the broker sends heartbeats): half-open;
 * *data age*: bytes come but not one liquid token has ticked for ``data_age_s`` of session
   time: alive and useless. Outside the session only silence counts.
+
+A subscription is answered with the last values, so ticks within two seconds of a connect
+prove nothing. When link after link brings only those, it is the source that is slow (a
+replayed session with a snapshot a minute): patience doubles each time, and once a tick
+comes by itself the gap it ended is the age allowed for the next ten minutes.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -26,6 +32,9 @@ __all__ = ["Command", "ConnectPacer", "FeedSession", "FeedState", "FeedTerms", "
 
 _S: Final = 1_000_000_000
 _MODES: Final = ("ltp", "quote", "full")
+_BURST_NS: Final = 2 * _S
+_SLOW_FOR_NS: Final = 600 * _S
+_SILENT: Final = "silent"
 
 
 class FeedState(StrEnum):
@@ -124,8 +133,11 @@ class ConnectPacer:
         return start
 
 
-def spread(wanted: Mapping[int, str], terms: FeedTerms) -> list[dict[int, str]]:
-    """Share wanted tokens out over as many connections as they need, in ascending order.
+def spread(wanted: Mapping[int, str], terms: FeedTerms, held: Sequence[Mapping[int, str]] = ()) -> list[dict[int, str]]:
+    """Share wanted tokens out over as many connections as they need, at least one.
+
+    A token stays on the connection of ``held`` that carries it, so that a changed wish moves
+    nothing but what changed; the others fill the free places in ascending order.
 
     Raises
     ------
@@ -138,9 +150,15 @@ def spread(wanted: Mapping[int, str], terms: FeedTerms) -> list[dict[int, str]]:
             f"the feed holds {limit} instruments ({terms.connections} connections of {terms.per_connection}), "
             f"was {len(wanted)}; want fewer"
         )
-    tokens = sorted(wanted)
-    size = terms.per_connection
-    return [{t: wanted[t] for t in tokens[i : i + size]} for i in range(0, len(tokens), size)] or [{}]
+    needed = max(1, -(-len(wanted) // terms.per_connection))
+    shares = [{t: wanted[t] for t in sorted(share) if t in wanted} for share in held[:needed]]
+    shares += [{} for _ in range(needed - len(shares))]
+    placed = {t for share in shares for t in share}
+    free = iter(sorted(wanted.keys() - placed))
+    for share in shares:
+        for token in itertools.islice(free, terms.per_connection - len(share)):
+            share[token] = wanted[token]
+    return [dict(sorted(share.items())) for share in shares]
 
 
 class FeedSession:
@@ -158,6 +176,11 @@ class FeedSession:
         self._last_tick: dict[int, int] = {}
         self._byte_ns = 0
         self._tick_ns = 0
+        self._live_ns = 0
+        self._natural_ns = 0
+        self._useless = 0
+        self._gap_ns = 0
+        self._slow_until_ns = 0
 
     @property
     def wanted(self) -> dict[int, str]:
@@ -205,13 +228,16 @@ class FeedSession:
         self.reason = ""
         self.connects += 1
         self._sent = {}
-        self._byte_ns = self._tick_ns = now_ns
+        self._byte_ns = self._tick_ns = self._live_ns = now_ns
+        self._natural_ns = self._natural_ns or now_ns
         return self.commands()
 
     def disconnected(self, reason: str) -> None:
         """The link is gone; nothing is subscribed any more."""
         if self.state is FeedState.LIVE:
             self.drops += 1
+            if reason.startswith(_SILENT) and self._tick_ns > self._live_ns > self._natural_ns:
+                self._useless += 1
         self.state = FeedState.DOWN
         self.reason = reason
         self._sent = {}
@@ -235,11 +261,29 @@ class FeedSession:
     def ticked(self, now_ns: int, tokens: Sequence[int]) -> None:
         """These tokens have ticked."""
         self._byte_ns = now_ns
+        alive = False
         for token in tokens:
             if token in self._wanted:
                 self._last_tick[token] = now_ns
-                if token in self._liquid:
-                    self._tick_ns = now_ns
+                alive = alive or token in self._liquid
+        if alive:
+            self._tick_ns = now_ns
+            if now_ns - self._live_ns > _BURST_NS:
+                self._natural(now_ns)
+
+    def _natural(self, now_ns: int) -> None:
+        """A tick that no subscription asked for."""
+        gap = now_ns - self._natural_ns
+        slow = now_ns < self._slow_until_ns and gap > self.terms.data_age_s * _S
+        if self._useless > 1 or slow:
+            self._gap_ns = gap
+            self._slow_until_ns = now_ns + _SLOW_FOR_NS
+        self._natural_ns = now_ns
+        self._useless = 0
+
+    def _data_age_ns(self, now_ns: int) -> int:
+        age = int(self.terms.data_age_s * _S) << min(self._useless, 5)
+        return max(age, self._gap_ns * 3 // 2) if now_ns < self._slow_until_ns else age
 
     def verdict(self, now_ns: int, session_open_ns: int | None) -> Verdict:
         """Judge the link: half-open, silent, or alive.
@@ -254,10 +298,10 @@ class FeedSession:
         due = silent_ns
         if session_open_ns is not None and self._liquid:
             since = max(self._tick_ns, session_open_ns)
-            data_ns = since + int(self.terms.data_age_s * _S)
+            data_ns = since + self._data_age_ns(now_ns)
             if now_ns >= data_ns:
                 age_s = (now_ns - since) / _S
-                return Verdict(True, f"silent: none of {len(self._liquid)} tokens ticked for {age_s:.1f} s", now_ns)
+                return Verdict(True, f"{_SILENT}: none of {len(self._liquid)} tokens ticked for {age_s:.1f} s", now_ns)
             due = min(due, data_ns)
         return Verdict(False, "", due)
 
