@@ -167,26 +167,25 @@ class KiteAccount:
 
     def order_margins(self, orders: Sequence[tuple[OrderForm, float]]) -> list[dict[str, Any]]:
         """Margin of each order alone, on an empty account."""
-        return [
-            self._margin_row(form, self._need({}, [_open(form)], 0), charge) for form, charge in self._noted(orders)
-        ]
+        return [_margin(form.listed, self._after({}, [], 0, [form]), charge) for form, charge in self._noted(orders)]
 
     def basket(self, orders: Sequence[tuple[OrderForm, float]], *, with_positions: bool) -> dict[str, Any]:
-        """Margin of a basket: ``initial`` without the hedge between its orders, ``final`` with it."""
+        """Margin of a basket as if it had traded: ``initial`` without the hedge between its orders, ``final``
+        with it."""
         noted = self._noted(orders)
         base = self.need() if with_positions else Need()
         held = self.net() if with_positions else {}
         working = self._working(None) if with_positions else []
         paid = self._premium_p() if with_positions else 0
-        alone = [self._need(held, [*working, _open(form)], paid) for form, _ in noted]
+        alone = [self._after(held, working, paid, [form]) for form, _ in noted]
         initial = Need(*(sum(getattr(n, k) - getattr(base, k) for n in alone) for k in ("span", "exposure", "premium")))
-        whole = self._need(held, [*working, *(_open(form) for form, _ in noted)], paid)
+        whole = self._after(held, working, paid, [form for form, _ in noted])
         final = Need(*(getattr(whole, k) - getattr(base, k) for k in ("span", "exposure", "premium")))
         total = _summed([charge for _, charge in noted])
         return {
             "initial": _margin(None, initial, total),
             "final": _margin(None, final, total),
-            "orders": [self._margin_row(f, self._need({}, [_open(f)], 0), c) for f, c in noted],
+            "orders": [_margin(f.listed, self._after({}, [], 0, [f]), c) for f, c in noted],
             "charges": total,
         }
 
@@ -253,6 +252,16 @@ class KiteAccount:
         found = [self._span([(roster.by_key[key], qty) for key, qty in sorted(book.items()) if qty]) for book in books]
         worst = max(found, key=lambda pair: pair[0] + pair[1])
         return Need(worst[0], worst[1], premium)
+
+    def _after(self, held: Mapping[int, int], working: Sequence[Open], paid_p: int, forms: Sequence[OrderForm]) -> Need:
+        """What is needed once the orders have traded."""
+        after = dict(held)
+        for form in forms:
+            key = form.listed.key
+            if form.side == "BUY" and form.listed.instrument.kind is Kind.OPTION:
+                paid_p += max(0, form.quantity - max(0, -after.get(key, 0))) * (form.price_p or 0)
+            after[key] = after.get(key, 0) + (form.quantity if form.side == "BUY" else -form.quantity)
+        return self._need(after, working, paid_p)
 
     def _span(self, legs: Sequence[tuple[Listed, int]]) -> tuple[float, float]:
         spots = {row.instrument.underlying: self.world.spot(row.instrument.underlying) for row, _ in legs}
@@ -369,13 +378,6 @@ class KiteAccount:
         if instrument.kind not in (Kind.OPTION, Kind.FUTURE):
             return _charge_row({})
         return _charge_row(charges(fill, None, schedule=self._schedule).row(0, named=True))
-
-    def _margin_row(self, form: OrderForm, need: Need, charge: dict[str, Any]) -> dict[str, Any]:
-        return _margin(form.listed, need, charge)
-
-
-def _open(form: OrderForm) -> Open:
-    return Open(form.listed, form.quantity if form.side == "BUY" else -form.quantity, form.price_p or 0)
 
 
 def _price(value_p: int, qty: int) -> float:
