@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.brokers.port import CAPABILITIES, TICK, Capability, Funds, Held, Profile
+from toolkit.calendar import ist_date
+from toolkit.contracts import SymbolBook
 from toolkit.errors import BadData, Refused, nearest
 from toolkit.market.quotes import Quote, key_of
 from toolkit.orders.lifecycle import apply, begin
@@ -201,6 +203,11 @@ class PaperBroker:
     async def instruments(self) -> Sequence[Instrument]:
         """Contracts listed."""
         return tuple(self._book.instruments.values())
+
+    async def resolve(self, symbol: str, exchange: str | None = None) -> Instrument:
+        """The one live contract that a text names."""
+        listed = self._book.instruments
+        return SymbolBook(listed.values()).find(symbol, ist_date(self._clock()), exchange)
 
     async def quote(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Newest quotes of listed symbols."""

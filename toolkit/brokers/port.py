@@ -79,7 +79,22 @@ CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
             converts=False,
             client_orders=False,
             loopback_only=True,
-        )
+        ),
+        "kite": Capability(
+            ord_types=(OrdType.LIMIT, OrdType.MARKET, OrdType.STOP_LIMIT, OrdType.STOP),
+            time_in_force=(TimeInForce.DAY, TimeInForce.IOC),
+            products=(Product.NRML, Product.MIS, Product.CNC),
+            exchanges=("NSE", "BSE"),
+            max_orders_per_s=10,
+            max_slices=10,
+            tag_length=20,
+            pushes_updates=True,
+            has_feed=True,
+            basket_margin=True,
+            converts=True,
+            client_orders=False,
+            loopback_only=False,
+        ),
     }
 )
 """Capabilities by broker name."""
@@ -157,6 +172,10 @@ class Broker(Protocol):
 
     async def instruments(self) -> Sequence[Instrument]:
         """Contracts listed today."""
+        ...
+
+    async def resolve(self, symbol: str, exchange: str | None = None) -> Instrument:
+        """The one live contract that a text names. Raises UnknownSymbol with the candidates."""
         ...
 
     async def quote(self, symbols: Sequence[str]) -> Mapping[str, Quote]:

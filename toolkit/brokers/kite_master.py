@@ -1,0 +1,320 @@
+"""Kite's instrument dump as a typed table, and the way between its symbols and ours.
+
+The dump is made once a day and has 100 000 rows; the official parser takes seconds for it. Here
+it is read as columns; single contracts are looked up by symbol, by Kite's symbol or by token.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from toolkit.contracts import instrument_id, parse_symbol
+from toolkit.errors import BadData, UnknownSymbol, nearest
+from toolkit.market.files.terms import symbols, with_dated_terms
+from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
+from toolkit.types import Instrument, Kind, OptionType
+
+__all__ = ["COLUMNS", "KiteMaster", "cached", "keep", "read_dump"]
+
+COLUMNS: Final = (
+    "instrument_token",
+    "exchange_token",
+    "tradingsymbol",
+    "name",
+    "expiry",
+    "strike",
+    "tick_size",
+    "lot_size",
+    "instrument_type",
+    "segment",
+    "exchange",
+)
+_SEGMENTS: Final = {"NFO": "NSE_FO", "BFO": "BSE_FO", "NSE": "NSE_CM", "BSE": "BSE_CM"}
+_KINDS: Final = {"CE": "option", "PE": "option", "FUT": "future", "EQ": "equity"}
+_INDICES: Final = {
+    "INDIA VIX": "INDIAVIX",
+    "NIFTY 50": "NIFTY",
+    "NIFTY BANK": "BANKNIFTY",
+    "NIFTY FIN SERVICE": "FINNIFTY",
+    "NIFTY MID SELECT": "MIDCPNIFTY",
+    "NIFTY NEXT 50": "NIFTYNXT50",
+}
+_TAIL: Final = r"\d{2}(?:[A-Z]{3}|[1-9OND]\d{2})(?:FUT|\d+(?:\.\d+)?(?:CE|PE))$"
+_NUMBERS: Final = {
+    "instrument_token": pl.Int64,
+    "exchange_token": pl.Int64,
+    "strike": pl.Float64,
+    "tick_size": pl.Float64,
+    "lot_size": pl.Int64,
+}
+
+
+def read_dump(body: bytes, on: dt.date) -> pl.DataFrame:
+    """Read the dump: the columns of ``INSTRUMENTS``, then ``key`` (Kite's token) and ``venue`` (NFO, NSE, ...).
+
+    Rows of other exchanges (currency, commodities) and rows that name no contract are left out.
+
+    Raises
+    ------
+    BadData
+        When it is no such dump, or no row of it is usable.
+    """
+    head = body[: body.find(b"\n")].decode("utf-8", "replace").strip().split(",")
+    absent = [name for name in COLUMNS if name not in head]
+    if absent:
+        raise BadData(f"the instrument dump of kite lacks the columns {', '.join(absent)}; ask for it again")
+    try:
+        raw = pl.read_csv(
+            body,
+            columns=list(COLUMNS),
+            schema_overrides={name: _NUMBERS.get(name, pl.String) for name in COLUMNS},
+            ignore_errors=True,
+            encoding="utf8-lossy",
+        )
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise BadData(f"the instrument dump of kite cannot be read: {str(error).splitlines()[0][:120]}") from None
+    made = _typed(raw.filter(pl.col("exchange").is_in(list(_SEGMENTS))), on)
+    if made.is_empty():
+        raise BadData(f"the instrument dump of kite holds no usable row of {raw.height}; ask for it again")
+    return made
+
+
+def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
+    option = pl.col("instrument_type").is_in(["CE", "PE"])
+    dated = pl.col("kind").is_in(["option", "future"])
+    kind = pl.col("instrument_type").replace_strict(_KINDS, default=None, return_dtype=pl.String)
+    name = pl.col("name").fill_null("")
+    frame = raw.with_columns(
+        kind=pl.when(pl.col("segment") == "INDICES").then(pl.lit("index")).otherwise(kind),
+        expiry=pl.col("expiry").str.to_date("%Y-%m-%d", strict=False),
+        strike_p=pl.when(option).then((pl.col("strike") * 100).round()).cast(pl.Int64, strict=False),
+        option_type=pl.when(option).then(pl.col("instrument_type")).cast(OPTION_TYPE, strict=False),
+        tick_p=(pl.col("tick_size") * 100).round().cast(pl.Int32, strict=False),
+    ).with_columns(
+        underlying=pl.when(dated & (name != ""))
+        .then(name)
+        .when(dated)
+        .then(pl.col("tradingsymbol").str.replace(_TAIL, ""))
+        .otherwise(pl.col("tradingsymbol").replace(_INDICES))
+    )
+    usable = (
+        pl.col("kind").is_not_null()
+        & (pl.col("exchange_token") > 0)
+        & (pl.col("instrument_token") > 0)
+        & (pl.col("underlying").str.len_chars() > 0)
+        & (~dated | (pl.col("expiry").is_not_null() & (pl.col("lot_size") > 0)))
+        & ((pl.col("kind") != "option") | (pl.col("strike_p") > 0))
+        & (pl.col("lot_size").fill_null(1) < 2**31)
+    )
+    frame = frame.filter(usable).unique("instrument_token", keep="first", maintain_order=True)
+    frame = frame.with_columns(
+        valid_on=pl.lit(on),
+        symbol=symbols(frame),
+        segment=pl.col("exchange").replace_strict(_SEGMENTS, return_dtype=pl.String),
+        venue=pl.col("exchange"),
+        exchange=pl.col("exchange").replace({"NFO": "NSE", "BFO": "BSE"}),
+        tick_p=pl.when(pl.col("tick_p") > 0).then("tick_p"),
+        freeze_qty=pl.lit(None, pl.Int64),
+    ).rename(
+        {"exchange_token": "token", "tradingsymbol": "source_symbol", "lot_size": "lot", "instrument_token": "key"}
+    )
+    frame = with_dated_terms(frame)
+    return frame.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
+
+
+class KiteMaster:
+    """The day's contracts, found in either language.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        As :func:`read_dump` gives it.
+    on : date
+        Today: what expired before it is refused.
+    """
+
+    def __init__(self, table: pl.DataFrame, on: dt.date) -> None:
+        self._full = table
+        self.on = on
+        self._made: dict[int, Instrument] = {}
+
+    @cached_property
+    def _by_key(self) -> dict[int, int]:
+        return {key: row for row, key in enumerate(self._full["key"].to_list())}
+
+    @cached_property
+    def _by_kite(self) -> dict[tuple[str, str], int]:
+        names = zip(self._full["venue"].to_list(), self._full["source_symbol"].to_list(), strict=True)
+        return {name: row for row, name in enumerate(names)}
+
+    @cached_property
+    def _by_symbol(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for row, symbol in enumerate(self._full["symbol"].to_list()):
+            found.setdefault(symbol, []).append(row)
+        return found
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The contracts in the schema ``INSTRUMENTS``; ``token`` is the exchange's."""
+        return self._full.select(list(INSTRUMENTS))
+
+    def __len__(self) -> int:
+        return self._full.height
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return (self._at(row) for row in range(self._full.height))
+
+    def find(self, text: str, exchange: str | None = None) -> Instrument:
+        """Give the one live contract that ``text`` names: our symbol, Kite's (``NFO:NIFTY25NOV24500CE``) or its token.
+
+        Raises
+        ------
+        UnknownSymbol
+            Naming the nearest, the candidates, or the expiry that has passed.
+        """
+        wanted = " ".join(str(text).upper().split())
+        rows = self._rows(wanted)
+        if exchange is not None:
+            at = [row for row in rows if exchange in (self._full["exchange"][row], self._full["venue"][row])]
+            if rows and not at:
+                listed = ", ".join(sorted({self._full["exchange"][row] for row in rows}))
+                raise UnknownSymbol(f"{text!r} is not listed on {exchange}; it is on {listed}")
+            rows = at
+        live = [row for row in rows if (self._full["expiry"][row] or self.on) >= self.on]
+        if len(live) == 1:
+            return self._at(live[0])
+        if live:
+            names = ", ".join(self.kite_name(self._at(row)) for row in live)
+            raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
+        raise UnknownSymbol(self._unknown(text, wanted, rows))
+
+    def by_key(self, key: int) -> Instrument | None:
+        """The contract of one of Kite's tokens."""
+        row = self._by_key.get(key)
+        return None if row is None else self._at(row)
+
+    def by_kite(self, venue: str | None, tradingsymbol: str | None) -> Instrument | None:
+        """The contract of one of Kite's symbols."""
+        row = self._by_kite.get((venue or "", tradingsymbol or ""))
+        return None if row is None else self._at(row)
+
+    def kite_name(self, instrument: Instrument) -> str:
+        """``NFO:NIFTY25NOV24500CE``: how Kite names a contract."""
+        row = self._by_key[instrument.token or 0]
+        return f"{self._full['venue'][row]}:{self._full['source_symbol'][row]}"
+
+    def _rows(self, wanted: str) -> list[int]:
+        venue, colon, name = wanted.partition(":")
+        if colon:
+            row = self._by_kite.get((venue, name))
+            if row is not None:
+                return [row]
+            return [r for r in self._rows(name) if venue in (self._full["exchange"][r], self._full["venue"][r])]
+        if wanted.isdigit():
+            row = self._by_key.get(int(wanted))
+            return [] if row is None else [row]
+        neutral = self._by_symbol.get(wanted)
+        if neutral is not None:
+            return neutral
+        return [row for v in _SEGMENTS if (row := self._by_kite.get((v, wanted))) is not None]
+
+    def _unknown(self, text: str, wanted: str, expired: list[int]) -> str:
+        if expired:
+            row = expired[0]
+            same = self._full.filter(
+                (pl.col("underlying") == self._full["underlying"][row])
+                & pl.col("strike_p").eq_missing(pl.lit(self._full["strike_p"][row], pl.Int64))
+                & pl.col("option_type").eq_missing(pl.lit(self._full["option_type"][row], OPTION_TYPE))
+                & (pl.col("expiry") >= self.on)
+            ).sort("expiry")
+            live = "; live ones: " + ", ".join(same["symbol"].head(3)) if same.height else ""
+            return f"symbol {text!r} expired on {self._full['expiry'][row]}{live}"
+        try:
+            contract = parse_symbol(wanted)
+        except UnknownSymbol:
+            near = self._full.filter(pl.col("underlying").str.starts_with(wanted[:4]))["symbol"].head(3000)
+            return f"no instrument {text!r} at kite{nearest(wanted, near.to_list() or self._underlyings())}"
+        if contract.expiry is not None and contract.expiry < self.on:
+            return f"symbol {text!r} expired on {contract.expiry}"
+        kin = self._full.filter(pl.col("underlying") == contract.underlying)
+        if kin.is_empty():
+            return f"no instrument {text!r} at kite{nearest(contract.underlying, self._underlyings())}"
+        close = kin.filter(pl.col("expiry").eq_missing(pl.lit(contract.expiry, pl.Date)))
+        return f"no instrument {text!r} at kite{nearest(wanted, (close if close.height else kin)['symbol'].head(3000))}"
+
+    def _underlyings(self) -> Iterable[str]:
+        return sorted(self._full["underlying"].unique().to_list())
+
+    def _at(self, row: int) -> Instrument:
+        found = self._made.get(row)
+        if found is None:
+            found = self._made[row] = _instrument(self._full.row(row, named=True))
+        return found
+
+
+def _instrument(row: dict[str, object]) -> Instrument:
+    token, valid_on, expiry, strike_p = row["token"], row["valid_on"], row["expiry"], row["strike_p"]
+    lot, tick_p, freeze, key = row["lot"], row["tick_p"], row["freeze_qty"], row["key"]
+    assert isinstance(token, int)
+    assert isinstance(key, int)
+    assert isinstance(valid_on, dt.date)
+    segment = str(row["segment"])
+    return Instrument(
+        instrument_id=instrument_id(segment, token, valid_on),
+        symbol=str(row["symbol"]),
+        exchange=str(row["exchange"]),
+        segment=segment,
+        underlying=str(row["underlying"]),
+        kind=Kind(str(row["kind"])),
+        lot=lot if isinstance(lot, int) and lot > 0 else 1,
+        tick_p=tick_p if isinstance(tick_p, int) and tick_p > 0 else 1,
+        expiry=expiry if isinstance(expiry, dt.date) else None,
+        strike_p=strike_p if isinstance(strike_p, int) else None,
+        option_type=None if row["option_type"] is None else OptionType(str(row["option_type"])),
+        token=key,
+        freeze_qty=freeze if isinstance(freeze, int) else None,
+    )
+
+
+def cached(folder: Path, root: str, salt: str, on: dt.date) -> tuple[Path, pl.DataFrame | None]:
+    """The place of a day's table in the cache, and the table when it is there and whole.
+
+    ``salt`` keeps the tables of simulated brokers on the same address apart.
+    """
+    mark = hashlib.blake2b(f"{root}|{salt}".encode(), digest_size=6).hexdigest()
+    path = folder / f"kite-instruments-{on.isoformat()}-{mark}.parquet"
+    if not path.is_file():
+        return path, None
+    try:
+        found = pl.read_parquet(path)
+        right = dict(found.schema) == {**INSTRUMENTS, "key": pl.Int64(), "venue": pl.String()}
+        return path, found if right and found.height else None
+    except (OSError, pl.exceptions.PolarsError):
+        return path, None
+
+
+def keep(path: Path, table: pl.DataFrame) -> None:
+    """Write a table into the cache, whole or not at all; older days of the same broker go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=".kite-")
+    os.close(number)
+    try:
+        table.write_parquet(name)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    mark = path.name.rpartition("-")[2]
+    for old in sorted(path.parent.glob(f"kite-instruments-*-{mark}")):
+        if old != path:
+            old.unlink(missing_ok=True)
