@@ -60,7 +60,7 @@ FEED: Final = {
 }
 FAULTS: Final = {**STAND_INS, **DAMAGE, **STATES, **FEED}
 _TEXT: Final = re.compile(
-    r"(?P<name>[a-z][a-z0-9-]*)(:(?P<arg>[^@#+~]*))?(@(?P<call>[^#+~]+))?(#(?P<count>\d+))?(\+(?P<skip>\d+))?(~(?P<chance>[\d.]+))?"
+    r"(?P<name>[a-z][a-z0-9-]*)(:(?P<arg>[^@#+~]*))?(@(?P<call>[^#+~]+))?(#(?P<count>\d+))?(\+(?P<skip>\d+))?(~(?P<chance>\d*\.?\d+))?"
 )
 _HTML: Final = (
     b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
