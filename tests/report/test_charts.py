@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from bokeh.models import BoxAnnotation
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.report import charts
@@ -60,6 +60,7 @@ def test_drawdown_keeps_unknown_unknown():
     assert charts.drawdown(pl.Series([100.0, None, 40.0])).to_list() == [0.0, None, -60.0]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.floats(-1e6, 1e6), st.lists(st.floats(0, 1e4), max_size=7))
 def test_the_waterfall_walks_from_gross_to_net_without_a_jump(gross, amounts):
     paid = [(f"charge {i}", amount) for i, amount in enumerate(amounts)]

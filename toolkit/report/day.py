@@ -236,7 +236,9 @@ def _oi(page: Page, result: DayFrames) -> None:
         if mesh is None:
             blocks.append(empty(f"{name}: the session holds no open interest for the nearest expiry."))
         else:
-            blocks.append(charts.heatmap(mesh, oi, spot, f"{name}: change of OI since the first figure of the day", wall=wall))
+            blocks.append(
+                charts.heatmap(mesh, oi, spot, f"{name}: change of OI since the day's first figure", wall=wall)
+            )
     expiry: Any = heat["expiry"].max() if heat.height else None
     note = (
         f"Nearest expiry, {fmt.expiry(expiry)}. Blue: opened, orange: closed, since the day's first figure, lakh of "
