@@ -22,10 +22,9 @@ def numpy_expiry(strikes: Any, ce: Any, pe: Any, before_ce: Any, before_pe: Any)
     hi = lo if cum[lo] > puts else int(np.argmax(above)) if above.any() else len(strikes) - 1
     h = np.diff(strikes)
     out = [calls, puts, puts / calls, strikes[lo], strikes[hi], (ce @ strikes) / calls, (pe @ strikes) / puts]
-    gaps = [
-        (np.cumsum(was) / was.sum() - np.cumsum(now) / now.sum())[:-1] * h
-        for now, was in ((ce, before_ce), (pe, before_pe))
-    ]
+    gaps = []
+    for now, was in ((ce, before_ce), (pe, before_pe)):
+        gaps.append((np.cumsum(was) / was.sum() - np.cumsum(now) / now.sum())[:-1] * h)
     return (*out, *(np.abs(g).sum() for g in gaps), *(g.sum() for g in gaps))
 
 
