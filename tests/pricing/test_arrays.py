@@ -102,6 +102,8 @@ def test_unaligned_and_swapped_bytes():
 
 def test_zero_dimensional_empty_float32_and_integer():
     assert type(pricing.price(1, np.array(100.0), np.float64(100), 0.25, 0.2)) is float
+    assert type(pricing.price(1, 100.0, np.array(100.0), 0.25, 0.2)) is float
+    assert type(pricing.price(1.0, np.array(100.0), 100.0, 0.25, np.array(0.2))) is float
     assert pricing.price(1, 100.0, np.empty(0), 0.25, 0.2).shape == (0,)
     assert pricing.price(1, 100.0, np.empty((0, 3)), 0.25, 0.2).shape == (0, 3)
     assert pricing.price(1, np.empty(0), np.ones(1), 0.25, 0.2).shape == (0,)

@@ -79,8 +79,10 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     for value in values:
         kind = type(value)
         if kind is np.ndarray:
-            if value.dtype is not _F64 or value.flags.num & _PLAIN != _PLAIN or value.shape != shape:
-                if shape or value.dtype is not _F64 or value.flags.num & _PLAIN != _PLAIN or value.ndim != 1:
+            if value.dtype is not _F64 or value.flags.num & _PLAIN != _PLAIN or value.ndim != 1:
+                return _pack_any(names, values)
+            if value.shape != shape:
+                if shape:
                     return _pack_any(names, values)
                 shape = value.shape
             rows.append(value)

@@ -109,7 +109,7 @@ def cost(
             continue
         g = density_factor(x, v, (c * y / r + d) / sigma, c / (r * r * r * sigma * sigma))
         if g < 0.0:
-            error += scale * scale * min(g * g, 1.0)
+            error += scale * scale * min(abs(g), 1.0)
     return error
 
 
@@ -188,22 +188,25 @@ def fit_svi(k: Floats, w: Floats, weight: Floats, start: SVI | None = None) -> S
     k, w, weight : ndarray, shape (n,), n >= 5
         Log(strike / forward), total variance, weight of an error in total variance.
     start : SVI, optional
-        A neighbour's parameters: the search starts there instead of at twenty places.
+        A neighbour's parameters: the search starts there instead of at five.
     """
     width = float(max(np.ptp(k), 1e-4))
     centre = float(k[np.argmin(w)])
     scale = float(np.mean(w))
-    grid = np.linspace(k.min() - 0.5 * width, k.max() + 0.5 * width, 41)
+    grid = np.linspace(k.min() - 0.5 * width, k.max() + 0.5 * width, 81)
     out = np.zeros(3)
     weight = weight / float(np.max(weight))
     if start is not None:
         places = [(start.m, math.log(start.sigma))]
     else:
-        places = [(centre + a * width, math.log(s * width)) for a in STARTS_M for s in STARTS_S]
-    costs = [cost(k, w, weight, m, math.exp(y), out, grid, scale) for m, y in places]
+        places = []
+        for a in STARTS_M:
+            column = [(centre + a * width, math.log(b * width)) for b in STARTS_S]
+            costs = [cost(k, w, weight, m, math.exp(y), out, grid, scale) for m, y in column]
+            places.append(column[int(np.argmin(costs))])
     best: tuple[float, float, float] = (0.0, 0.0, math.inf)
-    for i in np.argsort(costs)[:2]:
-        found = search(k, w, weight, grid, *places[i], 0.1 * width, 0.3, scale, out)
+    for place in places:
+        found = search(k, w, weight, grid, *place, 0.1 * width, 0.3, scale, out)
         best = min(best, found, key=lambda x: x[2])
     m, sigma = best[0], math.exp(best[1])
     cost(k, w, weight, m, sigma, out, grid, scale)
