@@ -95,20 +95,22 @@ class _Disk:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self._parts: dict[str, dict[tuple[dt.date, str], dict[str, Any]]] = {}
+        self._parts: dict[str, dict[tuple[dt.date, str], list[dict[str, Any]]]] = {}
         for table, parts in manifest["parts"].items():
-            self._parts[table] = {(dt.date.fromisoformat(p["date"]), p["underlying"]): p for p in parts}
+            held = self._parts.setdefault(table, {})
+            for part in parts:
+                held.setdefault((dt.date.fromisoformat(part["date"]), part["underlying"]), []).append(part)
 
     def keys(self, table: str) -> list[tuple[dt.date, str]]:
         return sorted(self._parts.get(table, {}))
 
     def rows(self, table: str) -> int:
-        return sum(int(part["rows"]) for part in self._parts.get(table, {}).values())
+        return sum(int(part["rows"]) for parts in self._parts.get(table, {}).values() for part in parts)
 
     def read(self, table: str, keys: list[tuple[dt.date, str]], columns: list[str] | None = None) -> pl.DataFrame:
         schema = SCHEMAS[table]
         wanted = columns or list(schema)
-        files = [self.path / self._parts[table][key]["path"] for key in keys]
+        files = [self.path / part["path"] for key in keys for part in self._parts[table][key]]
         if not files:
             return pl.DataFrame(schema={c: schema[c] for c in wanted})
         return self._parquet(files, wanted)
@@ -127,8 +129,8 @@ class _Disk:
         return INSTRUMENTS.to_frame() if file is None else self._parquet([file], list(INSTRUMENTS))
 
     def kind(self, date: dt.date, underlying: str) -> str:
-        part = self._parts.get("chain", {}).get((date, underlying), {})
-        return str(part.get("kind", "snapshots"))
+        parts = self._parts.get("chain", {}).get((date, underlying), [])
+        return str(parts[0].get("kind", "snapshots")) if parts else "snapshots"
 
 
 class _Memory:

@@ -4,8 +4,10 @@ A store is a folder: ``session.json`` names every Parquet part
 ``TABLE/date=YYYY-MM-DD/underlying=X/part-HASH.parquet`` and ``instruments.parquet``. Part
 names carry the hash of their bytes, readers open only what ``session.json`` names, and
 replacing ``session.json`` is the commit: before it the old store stands, after it the new
-one. New files are written and flushed in a sibling folder first. A killed writer leaves
-files that no ``session.json`` names; the next writer removes them.
+one. A day of an underlying has one part in a table, or several in order of receipt while it
+is being recorded (``session_append.py``). New files are written and flushed in a sibling
+folder first. A killed writer leaves files that no ``session.json`` names; the next writer
+removes them.
 
 A chain part has a ``kind``: ``snapshots`` (recorded through the day) or ``eod`` (one closing
 snapshot made of an end-of-day file, stamped at the session's close). A day has one or the
@@ -34,7 +36,20 @@ import polars as pl
 from toolkit.errors import BadData
 from toolkit.market.schema import INSTRUMENTS, PARTICIPANTS, SCHEMA_VERSION, TABLES
 
-__all__ = ["KEYS", "MANIFEST", "SCHEMAS", "StoreWriter", "instruments_file", "read_manifest"]
+__all__ = [
+    "KEYS",
+    "MANIFEST",
+    "SCHEMAS",
+    "StoreWriter",
+    "coverage",
+    "instruments_file",
+    "lock_store",
+    "make_part",
+    "one_line",
+    "read_manifest",
+    "split_parts",
+    "sync",
+]
 
 MANIFEST: Final = "session.json"
 SCHEMAS: Final[dict[str, Any]] = {**TABLES, "participants": PARTICIPANTS}
@@ -117,13 +132,13 @@ class StoreWriter:
         self._stage = self.path.parent / f".{self.path.name}.incoming-{os.getpid()}"
         self._made: list[Path] = []
         self._old: dict[str, Any] = {}
-        self._parts: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._parts: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         self._instruments: list[pl.DataFrame] = []
         self._files: list[dict[str, Any]] = []
 
     def __enter__(self) -> StoreWriter:
         try:
-            with _one_line(self.path):
+            with one_line(self.path):
                 self._begin()
         except BaseException:
             self._end(failed=True)
@@ -135,8 +150,7 @@ class StoreWriter:
             if not folder.exists():
                 folder.mkdir()
                 self._made.append(folder)
-        self._lock = os.open(self.path.parent, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = lock_store(self.path)
         for left in self.path.parent.glob(f".{self.path.name}.incoming-*"):
             shutil.rmtree(left, ignore_errors=True)
         self._open()
@@ -155,7 +169,7 @@ class StoreWriter:
         self._files = list(self._old.get("files", []))
         for table, parts in self._old.get("parts", {}).items():
             for part in parts:
-                self._parts[table, part["date"], part["underlying"]] = part
+                self._parts.setdefault((table, part["date"], part["underlying"]), []).append(part)
 
     def _writable(self) -> None:
         for folder in (self.path.parent, self.path):
@@ -205,7 +219,7 @@ class StoreWriter:
         record : mapping, optional
             The account of the file they came from, kept in ``session.json``.
         """
-        with _one_line(self.path):
+        with one_line(self.path):
             for table in sorted(tables):
                 frame = tables[table]
                 if table == "instruments":
@@ -218,16 +232,7 @@ class StoreWriter:
             self._files.append(dict(record))
 
     def _add(self, table: str, frame: pl.DataFrame, kind: str) -> None:
-        by_date = "date" if "date" in frame.columns else "__date"
-        if by_date == "__date":
-            frame = frame.with_columns(pl.col("ts").dt.date().alias("__date"))
-        keys = [by_date, "underlying"] if "underlying" in frame.columns else [by_date]
-        if frame.select(pl.any_horizontal(pl.col(keys).is_null().any())).item():
-            raise BadData(f"table {table!r} has rows without {' or '.join(keys).replace('__date', 'ts')}")
-        pieces = frame.partition_by(keys, as_dict=True, maintain_order=True)
-        for key in sorted(pieces, key=str):
-            piece = pieces[key].drop("__date", strict=False)
-            names = (str(key[0]), str(key[1]) if len(key) > 1 else _ALL)
+        for names, piece in split_parts(table, frame):
             self._add_part(table, names, piece, kind)
 
     def _add_part(self, table: str, names: tuple[str, str], piece: pl.DataFrame, kind: str) -> None:
@@ -235,34 +240,21 @@ class StoreWriter:
         if table != "ticks" and piece.select(unique_by).is_duplicated().any():
             where = f"{table} {names[0]} {names[1]}"
             raise BadData(f"{where}: two rows of the same {', '.join(unique_by)}; drop the repeats")
-        before = self._parts.get((table, *names))
-        if before is not None:
-            held = before.get("kind", "snapshots")
+        before = self._parts.get((table, *names), [])
+        if before:
+            held = before[0].get("kind", "snapshots")
             if table == "chain" and held != kind:
                 if kind == "eod":
                     return
             else:
-                piece = pl.concat([self._read(before, SCHEMAS[table]), piece])
-        piece = _merged(table, piece, unique_by).sort(unique_by, maintain_order=True)
-        blob = _parquet(piece)
-        digest = hashlib.sha256(blob).hexdigest()
-        folder = f"{table}/date={names[0]}"
-        if names[1] != _ALL:
-            folder += f"/underlying={quote(names[1], safe='&-_')}"
-        part = {
-            "date": names[0],
-            "underlying": names[1],
-            "path": f"{folder}/part-{digest[:16]}.parquet",
-            "rows": piece.height,
-            "sha256": digest,
-        }
-        if table == "chain":
-            part["kind"] = kind
-        if before is not None and before["path"] != part["path"]:
-            (self._stage / str(before["path"])).unlink(missing_ok=True)
-        if before is None or before != part:
+                piece = pl.concat([*(self._read(part, SCHEMAS[table]) for part in before), piece])
+        part, blob = make_part(table, names, piece, kind)
+        for old in before:
+            if old["path"] != part["path"]:
+                (self._stage / str(old["path"])).unlink(missing_ok=True)
+        if before != [part]:
             _write(self._stage / str(part["path"]), blob)
-        self._parts[table, names[0], names[1]] = part
+        self._parts[table, names[0], names[1]] = [part]
 
     def _read(self, part: dict[str, Any], schema: Any) -> pl.DataFrame:
         name = str(part["path"])
@@ -278,7 +270,7 @@ class StoreWriter:
         BadData
             The disk is full or the folder cannot be written; the store is as it was.
         """
-        with _one_line(self.path):
+        with one_line(self.path):
             manifest = self._manifest(dict(meta or {}))
             fresh = self._stage_instruments(manifest)
             text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
@@ -290,8 +282,8 @@ class StoreWriter:
                 if fresh is not None:
                     os.replace(self._stage / fresh, self._stage / "instruments.parquet")
                 os.replace(self._stage, self.path)
-                with _one_line(self.path, committed=True):
-                    _sync(self.path.parent)
+                with one_line(self.path, committed=True):
+                    sync(self.path.parent)
 
     def _move(self, manifest: dict[str, Any], fresh: str | None) -> None:
         old = {part["path"] for parts in self._old["parts"].values() for part in parts}
@@ -306,34 +298,32 @@ class StoreWriter:
                         moved.append(target)
                     os.replace(self._stage / name, target)
             for folder in sorted({target.parent for target in moved}):
-                _sync(folder)
+                sync(folder)
             os.replace(self._stage / MANIFEST, self.path / MANIFEST)
         except BaseException:
             for target in moved:
                 target.unlink(missing_ok=True)
             raise
-        with _one_line(self.path, committed=True):
-            _sync(self.path)
+        with one_line(self.path, committed=True):
+            sync(self.path)
             if fresh is not None:
                 os.replace(self.path / fresh, self.path / "instruments.parquet")
-                _sync(self.path)
+                sync(self.path)
             _sweep(self.path, {*new, MANIFEST, "instruments.parquet"})
 
     def _manifest(self, meta: dict[str, Any]) -> dict[str, Any]:
         parts: dict[str, list[dict[str, Any]]] = {}
-        for (table, _, _), part in sorted(self._parts.items()):
-            parts.setdefault(table, []).append(part)
+        for key in sorted(self._parts):
+            parts.setdefault(key[0], []).extend(self._parts[key])
         old = {} if self.replace else self._old
         top = {key: meta.pop(key, old.get(key)) for key in _KNOWN}
-        everything = [part for held in parts.values() for part in held]
         return {
             "schema_version": SCHEMA_VERSION,
             "name": top["name"] or self.path.name,
             "synthetic": bool(top["synthetic"]),
             "source": top["source"] or "",
             "units": UNITS,
-            "underlyings": sorted({p["underlying"] for p in everything} - {_ALL}),
-            "dates": sorted({p["date"] for p in everything}),
+            **coverage(parts),
             "parts": parts,
             "files": self._files,
             "meta": {**old.get("meta", {}), **meta},
@@ -368,6 +358,56 @@ def _merged(table: str, rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     return rows.group_by(key, maintain_order=True).agg(pl.all().drop_nulls().last()).select(rows.columns)
 
 
+def split_parts(table: str, frame: pl.DataFrame) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
+    """Share a table's rows out by day and underlying, in order; raises `BadData` for rows without."""
+    by_date = "date" if "date" in frame.columns else "__date"
+    if by_date == "__date":
+        frame = frame.with_columns(pl.col("ts").dt.date().alias("__date"))
+    keys = [by_date, "underlying"] if "underlying" in frame.columns else [by_date]
+    if frame.select(pl.any_horizontal(pl.col(keys).is_null().any())).item():
+        raise BadData(f"table {table!r} has rows without {' or '.join(keys).replace('__date', 'ts')}")
+    pieces = frame.partition_by(keys, as_dict=True, maintain_order=True)
+    for key in sorted(pieces, key=str):
+        yield (str(key[0]), str(key[1]) if len(key) > 1 else _ALL), pieces[key].drop("__date", strict=False)
+
+
+def make_part(table: str, names: tuple[str, str], piece: pl.DataFrame, kind: str) -> tuple[dict[str, Any], bytes]:
+    """One part: what ``session.json`` says of it, and its bytes."""
+    unique_by = list(KEYS[table])
+    piece = _merged(table, piece, unique_by).sort(unique_by, maintain_order=True)
+    blob = _parquet(piece)
+    digest = hashlib.sha256(blob).hexdigest()
+    folder = f"{table}/date={names[0]}"
+    if names[1] != _ALL:
+        folder += f"/underlying={quote(names[1], safe='&-_')}"
+    part: dict[str, Any] = {
+        "date": names[0],
+        "underlying": names[1],
+        "path": f"{folder}/part-{digest[:16]}.parquet",
+        "rows": piece.height,
+        "sha256": digest,
+    }
+    if table == "chain":
+        part["kind"] = kind
+    return part, blob
+
+
+def coverage(parts: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
+    """The underlyings and dates that the parts hold."""
+    everything = [part for held in parts.values() for part in held]
+    return {
+        "underlyings": sorted({p["underlying"] for p in everything} - {_ALL}),
+        "dates": sorted({p["date"] for p in everything}),
+    }
+
+
+def lock_store(path: Path) -> int:
+    """Wait until no other writer changes the store; closing the descriptor given lets go."""
+    handle = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
 def _in_schema(frame: pl.DataFrame, schema: Any, where: str) -> pl.DataFrame:
     """Columns in the schema's order and types; optional ones that lack are unknown."""
     strange = [c for c in frame.columns if c not in schema]
@@ -391,7 +431,7 @@ def _write(path: Path, blob: bytes) -> None:
     path.write_bytes(blob)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -402,7 +442,7 @@ def _sync(path: Path) -> None:
 def _sync_all(root: Path) -> None:
     """Flush every file and folder; several at once share a flush of the disk."""
     with ThreadPoolExecutor(_FLUSHERS) as pool:
-        for _ in pool.map(_sync, [root, *sorted(root.rglob("*"))]):
+        for _ in pool.map(sync, [root, *sorted(root.rglob("*"))]):
             pass
 
 
@@ -420,7 +460,7 @@ def _sweep(path: Path, named: set[str]) -> None:
 
 
 @contextmanager
-def _one_line(path: Path, *, committed: bool = False) -> Iterator[None]:
+def one_line(path: Path, *, committed: bool = False) -> Iterator[None]:
     """Turn a failing disk into one line that says what became of the store."""
     try:
         yield
