@@ -122,7 +122,8 @@ def write(rows: int = ROWS) -> None:
     shift = np.empty(rows, dtype=np.float32)
     for i in range(rows):
         row = exact(*(float(cases[name][i]) for name in INPUTS))
-        shift[i] = iv_shift(row["price"], row["vega"]) / cases["iv"][i] if row["vega"] > 1e-300 else np.nan
+        with np.errstate(over="ignore"):
+            shift[i] = iv_shift(row["price"], row["vega"]) / cases["iv"][i] if row["vega"] > 1e-300 else np.nan
         for name, column in values.items():
             if i < len(column):
                 column[i] = float(row[name])

@@ -26,11 +26,14 @@ def with_iv(
     clock: str = "calendar",
     calendar: SessionCalendar | None = None,
     quote: str = "mid",
+    max_age_s: float | None = None,
 ) -> pl.DataFrame:
     """Add ``forward, forward_error, tte, quote, iv`` to a chain frame; the rows keep their order.
 
     The quote used is ``bid``, ``ask``, ``mid`` or ``ltp`` as asked. A crossed book (bid above ask) and a
-    missing or non-positive price are null; ``mid`` needs both sides. The forward of each
+    missing or non-positive price are null; ``mid`` needs both sides; ``ltp`` of a contract that has not
+    traded today (``volume`` 0) is stale, hence null, and so is every quote of a row that was received
+    more than ``max_age_s`` seconds after its exchange stamp, where that is given. The forward of each
     (ts, underlying, expiry) is :func:`toolkit.pricing.parity_forward` over its two-sided strikes; without
     one it is the frame's ``futures`` price, else null.
 
@@ -43,6 +46,8 @@ def with_iv(
     clock, calendar
         As in :func:`toolkit.pricing.tte`.
     quote : {"mid", "bid", "ask", "ltp"}
+    max_age_s : float, optional
+        Needs the column ``recv_ts``; an unknown receive stamp counts as fresh.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def with_iv(
     frame = frame.join(_forwards(frame, rate), on=_KEY, how="left", maintain_order="left")
     if "futures" in frame.columns:
         frame = frame.with_columns(pl.coalesce("forward", "futures").alias("forward"))
-    frame = frame.with_columns(_quote(quote).alias("quote"))
+    frame = frame.with_columns(_fresh(frame, _quote(quote), quote, max_age_s).alias("quote"))
     iv = implied_vol(
         _sign(frame),
         frame["quote"].to_numpy(),
@@ -106,6 +111,17 @@ def _quote(name: str) -> pl.Expr:
     else:
         price = pl.when(pl.col(name) > 0).then(pl.col(name))
     return pl.when(~crossed).then(price) if name != "ltp" else price
+
+
+def _fresh(frame: pl.DataFrame, price: pl.Expr, name: str, max_age_s: float | None) -> pl.Expr:
+    if name == "ltp" and "volume" in frame.columns:
+        price = pl.when((pl.col("volume") == 0).fill_null(False)).then(None).otherwise(price)
+    if max_age_s is not None:
+        if "recv_ts" not in frame.columns:
+            raise BadData("max_age_s needs the column recv_ts; leave max_age_s out or add the receive stamps")
+        age_s = (pl.col("recv_ts") - pl.col("ts")).dt.total_milliseconds() / 1000.0
+        price = pl.when((age_s > max_age_s).fill_null(False)).then(None).otherwise(price)
+    return price
 
 
 def _years(frame: pl.DataFrame, clock: str, calendar: SessionCalendar | None) -> pl.DataFrame:
