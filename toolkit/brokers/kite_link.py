@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from toolkit.brokers.clock import VenueClock, until_next_second
+from toolkit.brokers.clock import VenueClock, date_ns, until_next_second
 from toolkit.brokers.errors_map import Answer, classify, to_error
 from toolkit.brokers.kite_client import Wire, WireError, make_client
 from toolkit.brokers.kite_settings import KiteSettings
@@ -89,6 +89,7 @@ class KiteLink:
         self._made: tuple[Any, Wire] | None = None
         self._lock = threading.Lock()
         self.closed = False
+        self.skew_s: float | None = None
 
     @property
     def state(self) -> str:
@@ -186,6 +187,13 @@ class KiteLink:
             self.expire()
         return to_error("kite", name, kind, answer)
 
+    def _observe(self, header: str | None) -> None:
+        """Take a ``Date``: the venue's time, and how far this machine is from it (to the half second)."""
+        self.venue.observe(header)
+        stamp = date_ns(header)
+        if stamp is not None:
+            self.skew_s = (self._wall() - stamp) / 1e9 - 0.5
+
     async def _ready(self) -> Any:
         """The client, made on first use in a worker thread."""
         if self._made is None:
@@ -198,7 +206,7 @@ class KiteLink:
     def _make(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = make_client(self.settings, "", lambda header: self.venue.observe(header))
+                self._made = make_client(self.settings, "", self._observe)
             return self._made[0]
 
     async def _once(self, client: Any, act: Callable[[Any], T], seconds: float) -> tuple[T | None, Answer | None]:

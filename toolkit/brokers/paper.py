@@ -135,7 +135,7 @@ class PaperBroker:
         self.exchange = SimExchange(listed, latency_ns=latency_ns)
         self._book = RiskBook(listed)
         self._funds_p = funds_p
-        self._clock = clock
+        self.clock = clock
         self._orders: dict[str, Order] = {}
         self._history: dict[str, list[ExecutionReport]] = {}
         self._positions = PositionBook("average")
@@ -207,7 +207,7 @@ class PaperBroker:
     async def resolve(self, symbol: str, exchange: str | None = None) -> Instrument:
         """The one live contract that a text names."""
         listed = self._book.instruments
-        return SymbolBook(listed.values()).find(symbol, ist_date(self._clock()), exchange)
+        return SymbolBook(listed.values()).find(symbol, ist_date(self.clock()), exchange)
 
     async def quote(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Newest quotes of listed symbols."""
@@ -235,7 +235,7 @@ class PaperBroker:
         if request.ord_type not in known.ord_types or request.product not in known.products:
             allowed = ", ".join((*known.ord_types, *known.products))
             raise Refused(f"paper takes {allowed}, was {request.ord_type} {request.product}")
-        now_ns = self._clock()
+        now_ns = self.clock()
         self._sent += 1
         self._orders[request.cl_ord_id] = begin(request, now_ns)
         self._history[request.cl_ord_id] = []
@@ -247,7 +247,7 @@ class PaperBroker:
         """Send the full new statement of an order."""
         self._open()
         order = self._working(modify.cl_ord_id)
-        now_ns = self._clock()
+        now_ns = self.clock()
         pending = _own(order, ExecType.PENDING_REPLACE, now_ns, modify.order_qty)
         self._orders[modify.cl_ord_id] = apply(order, pending)[0]
         self.exchange.modify(modify, now_ns)
@@ -257,31 +257,31 @@ class PaperBroker:
         """Send a cancel."""
         self._open()
         order = self._working(cl_ord_id)
-        now_ns = self._clock()
+        now_ns = self.clock()
         self._orders[cl_ord_id] = apply(order, _own(order, ExecType.PENDING_CANCEL, now_ns, None))[0]
         self.exchange.cancel(cl_ord_id, now_ns)
         self._run(now_ns)
 
     async def orders(self) -> Sequence[Order]:
         """The day's orders."""
-        self.pump(self._clock())
+        self.pump(self.clock())
         return tuple(self._orders.values())
 
     async def order_history(self, cl_ord_id: str) -> Sequence[ExecutionReport]:
         """Everything the exchange said about one order."""
-        self.pump(self._clock())
+        self.pump(self.clock())
         if cl_ord_id not in self._history:
             raise BadData(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._history)}")
         return tuple(self._history[cl_ord_id])
 
     async def trades(self) -> Sequence[Fill]:
         """The day's executions."""
-        self.pump(self._clock())
+        self.pump(self.clock())
         return tuple(self._fills)
 
     async def positions(self) -> Sequence[Held]:
         """Open positions at average cost."""
-        self.pump(self._clock())
+        self.pump(self.clock())
         return tuple(
             Held(
                 symbol=p.symbol,
@@ -300,7 +300,7 @@ class PaperBroker:
 
     async def margins(self) -> Funds:
         """Money at the start with the cash of the trades, less the estimated margin of the positions."""
-        self.pump(self._clock())
+        self.pump(self.clock())
         cash_p = self._funds_p + self._book.cash_and_marks_p()
         used_p = round(self._margin_of(()).total * 100.0)
         return Funds(cash_p=cash_p, used_p=used_p, available_p=cash_p - used_p)
@@ -345,8 +345,8 @@ class PaperBroker:
             self._timer.cancel()
             self._timer = None
         if due_ns is not None and not self._closed:
-            wait_s = max(0.001, (due_ns - self._clock()) / 1e9)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, lambda: self._run(self._clock()))
+            wait_s = max(0.001, (due_ns - self.clock()) / 1e9)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, lambda: self._run(self.clock()))
 
     def _keep(self, report: ExecutionReport) -> None:
         order = self._orders.get(report.cl_ord_id)
@@ -378,7 +378,7 @@ class PaperBroker:
         for request in requests:
             self._listed(request.symbol)
             net[request.symbol] = net.get(request.symbol, 0) + request.side.sign * request.order_qty
-        now_ns = self._clock()
+        now_ns = self.clock()
         legs = [self._book.leg(self._listed(symbol), qty, now_ns) for symbol, qty in sorted(net.items()) if qty]
         return span_margin(legs, self._book.span)
 

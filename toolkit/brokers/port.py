@@ -7,7 +7,7 @@ A broker's own exceptions and field names stay behind it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
@@ -46,7 +46,10 @@ TICK: Final = np.dtype(
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
-    """What one broker can do. A False or a short list is a fact to route around, not an error."""
+    """What one broker can do. A False or a short list is a fact to route around, not an error.
+
+    ``margin_holds_book``: a basket's margin is that of the positions with the basket on top, not the basket's own.
+    """
 
     ord_types: tuple[OrdType, ...]
     time_in_force: tuple[TimeInForce, ...]
@@ -58,6 +61,7 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
     pushes_updates: bool
     has_feed: bool
     basket_margin: bool
+    margin_holds_book: bool
     converts: bool
     client_orders: bool
     loopback_only: bool
@@ -76,6 +80,7 @@ CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
             pushes_updates=True,
             has_feed=True,
             basket_margin=True,
+            margin_holds_book=True,
             converts=False,
             client_orders=False,
             loopback_only=True,
@@ -91,6 +96,7 @@ CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
             pushes_updates=True,
             has_feed=True,
             basket_margin=True,
+            margin_holds_book=False,
             converts=True,
             client_orders=False,
             loopback_only=False,
@@ -164,6 +170,11 @@ class Broker(Protocol):
     @property
     def capabilities(self) -> Capability:
         """What it can do."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Now, nanoseconds UTC: the wall's time, or the simulated venue's."""
         ...
 
     async def profile(self) -> Profile:

@@ -12,7 +12,7 @@ The records alone rebuild the core: ``Core.replay(records)`` equals the core tha
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -158,7 +158,7 @@ class Core:
         order = request
         if request.ord_type is OrdType.MARKET and request.price_p is None:
             order = msgspec.structs.replace(request, price_p=protect(request, self.book, self.limits, now_ns))
-        parts = self._parts(order)
+        parts = self.plan(order)
         denials = check(order, self.book, self.limits, now_ns, messages=len(parts))
         if denials:
             return self._deny(now_ns, request, denials)
@@ -168,6 +168,18 @@ class Core:
         payload = {"asked": request, "sent": order, "children": parts}
         effects = [self._write(now_ns, "parent", order.cl_ord_id, payload)]
         return effects + [SendNew(self.orders[child].request) for child in self.children[order.cl_ord_id]]
+
+    def deny(self, now_ns: int, request: OrderRequest, denials: tuple[Denial, ...]) -> list[Effect]:
+        """Deny an order for reasons found outside the core (the broker's own margin); it never left."""
+        ids.check(request.cl_ord_id)
+        return self._deny(now_ns, request, denials)
+
+    def new_id(self, now_ns: int, taken: Container[str] = ()) -> str:
+        """The next free id of ours; ``taken`` are ids that the broker's book holds already."""
+        step = 1
+        while (made := ids.make(self.day or ist_date(now_ns), self.account, self._seq + step)) in taken:
+            step += 1
+        return made
 
     def modify(self, now_ns: int, modify: Modify) -> list[Effect]:
         """Decide on a modification: the full new statement of a working order."""
@@ -488,7 +500,7 @@ class Core:
             text=text,
         )
 
-    def _parts(self, order: OrderRequest) -> tuple[int, ...]:
+    def plan(self, order: OrderRequest) -> tuple[int, ...]:
         """Quantities of the exchange orders it takes; one when it cannot be cut."""
         instrument = self.book.instruments.get(order.symbol)
         whole = (order.order_qty,)
