@@ -68,7 +68,7 @@ async def serve(quiet_world, tmp_path):
             app = KiteApp(quiet_world, "SIM001", funds_p, tables.charges(), PROFILES[profile])
             box = FaultBox([parse_fault(text) for text in faults], seed=7)
             record = Record(tmp_path / f"record{count}.jsonl")
-            server = KiteServer(app, SimClock(quiet_world.now_ns, speed), record, box)
+            server = KiteServer(app, SimClock(quiet_world.now_ns, speed), record, box, beat_s=0.05)
             await server.start(0)
             stack.push_async_callback(server.stop)
             http = await stack.enter_async_context(

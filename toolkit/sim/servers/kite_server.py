@@ -26,7 +26,6 @@ from toolkit.sim.world import World
 __all__ = ["KiteServer", "free_port"]
 
 _HOST: Final = "127.0.0.1"
-_BEAT_S: Final = 1.0
 _TICKERS: Final = 3
 _CONTROL: Final = "/__sim/"
 
@@ -44,13 +43,16 @@ class KiteServer:
         Written to disk before any reply to what it tells of.
     faults : FaultBox
         What goes wrong.
+    beat_s : float
+        Real seconds between the ticker's heartbeats.
     """
 
-    def __init__(self, app: KiteApp, clock: SimClock, record: Record, faults: FaultBox) -> None:
+    def __init__(self, app: KiteApp, clock: SimClock, record: Record, faults: FaultBox, *, beat_s: float = 1.0) -> None:
         self.app = app
         self.clock = clock
         self.record = record
         self.faults = faults
+        self._beat_s = beat_s
         self.tickers = TickerBoard(app.world.board, faults)
         self.control = Control(self)
         self._visible_at: dict[str, float] = {}
@@ -125,9 +127,9 @@ class KiteServer:
         return email.utils.formatdate(self.clock.now_ns() // 10**9, usegmt=True)
 
     async def _run(self) -> None:
-        """Move the day along: at each recorded quote, and once a real second for the heartbeat."""
+        """Move the day along: at each recorded quote, and for the heartbeat."""
         loop = asyncio.get_running_loop()
-        beat_at = loop.time() + _BEAT_S
+        beat_at = loop.time() + self._beat_s
         while True:
             next_ns = self.world.next_ns()
             wait = math.inf if next_ns is None else self.clock.real_s(next_ns)
@@ -136,7 +138,7 @@ class KiteServer:
             self._wake.clear()
             self.step()
             if loop.time() >= beat_at:
-                beat_at = loop.time() + _BEAT_S
+                beat_at = loop.time() + self._beat_s
                 self.tickers.beat()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +174,8 @@ class KiteServer:
             return json_reply({"status": "error"}, int(fault.figure(403)))
         if not self.app.knows(query.get("api_key", ""), query.get("access_token", ""), query.get("user_id", "")):
             return json_reply({"status": "error", "message": "Token is invalid or has expired."}, 403)
-        if len(self.tickers.tickers) >= _TICKERS:
+        # A connection that a fault made half-open is dead to the client, which may come again.
+        if sum(1 for ticker in self.tickers.tickers.values() if not ticker.deaf) >= _TICKERS:
             return json_reply({"status": "error", "message": "Too many connections"}, 429)
         return None
 
