@@ -80,6 +80,8 @@ def test_risk_denied_carries_rule_limit_and_value():
         ("stopp", ["stop", "lots"], "; did you mean 'stop'?"),
         ("zzz", ["stop"], ""),
         ("stop", [], ""),
+        ("nifty", ["NIFTY", "SENSEX"], "; did you mean 'NIFTY'?"),
+        ("a", ["A", "a"], "; did you mean 'a'?"),
         ("lot", ["lots", "slot"], "; did you mean 'slot' or 'lots'?"),
     ],
 )

@@ -104,14 +104,18 @@ class Halted(ToolkitError):
 
 
 def nearest(word: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Name the known words nearest to ``word``, ready to append to an error text.
+    """Name the known words nearest to ``word`` (case aside), ready to append to an error text.
 
     >>> nearest("stopp", ["stop", "lots"])
     "; did you mean 'stop'?"
     >>> nearest("zzz", ["stop"])
     ''
     """
-    close = get_close_matches(word, list(known), n=most, cutoff=0.5)
+    by_lower: dict[str, str] = {}
+    for name in known:
+        if name == word or name.lower() not in by_lower:
+            by_lower[name.lower()] = name
+    close = get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
     if not close:
         return ""
-    return "; did you mean " + " or ".join(f"'{w}'" for w in close) + "?"
+    return "; did you mean " + " or ".join(f"'{by_lower[w]}'" for w in close) + "?"

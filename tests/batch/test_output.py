@@ -44,6 +44,25 @@ def test_an_earlier_result_is_replaced_as_a_whole(tmp_path):
     assert (out / "orders.csv").read_text() == "new"
 
 
+def test_a_result_of_several_days_is_replaced_with_its_journals(tmp_path):
+    out = tmp_path / "out"
+    with fresh_folder(out) as folder:
+        for name in ("journal-2026-07-27.db", "journal-2026-07-28.db", "journal.db"):
+            (folder / name).write_text("old")
+    with fresh_folder(out) as folder:
+        (folder / "journal.db").write_text("new")
+    assert tree(tmp_path) == ["out", "out/journal.db"]
+
+
+@pytest.mark.parametrize("name", ["journal-mine.db", "journal-2026-07-27.txt", "orders.csv.bak", "notes"])
+def test_a_name_that_only_resembles_ours_is_foreign(tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(BadData, match=f"holds other files \\({name}\\)"), fresh_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
 def test_what_stood_before_stays_when_the_block_fails(tmp_path, error):
     out = tmp_path / "out"

@@ -20,7 +20,7 @@ from toolkit.market.files.candles import CandleMap
 from toolkit.market.files.detect import How
 from toolkit.store import session_files
 from toolkit.store.importing import FileAccount, import_files
-from toolkit.store.session import open_session
+from toolkit.store.session import open_session, write_tables
 
 HEADER = (
     "TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,OptnTp,"
@@ -50,6 +50,16 @@ def bytes_of(path: Path) -> dict[str, str]:
         for p in sorted(path.rglob("*"))
         if p.is_file()
     }
+
+
+def test_a_synthetic_store_takes_no_recorded_file(tmp_path):
+    import_files("udiff", [bhavcopy(tmp_path / "in")], tmp_path / "real")
+    spot = open_session(tmp_path / "real").frame("spot")
+    write_tables(tmp_path / "made", {"spot": spot}, {"name": "made", "synthetic": True})
+    before = bytes_of(tmp_path / "made")
+    with pytest.raises(BadData, match="is a store of synthetic sessions; name another folder for recorded files"):
+        import_files("udiff", [tmp_path / "in" / "BhavCopy_NSE_FO_0_0_0_20250901_F_0000.csv"], tmp_path / "made")
+    assert bytes_of(tmp_path / "made") == before
 
 
 def test_the_real_whole_market_twice(shared, tmp_path):

@@ -45,6 +45,16 @@ def test_it_reports_each_day_and_what_it_planted(tmp_path):
     assert session.dates() == [dt.date(2026, 7, 13), dt.date(2026, 7, 14)]
 
 
+def test_recorded_data_is_never_replaced(tmp_path):
+    table = generate(PLAN, {"NSE": tables.calendar("NSE")}, tables.contracts()).tables["spot"]
+    write_tables(tmp_path / "s", {"spot": table}, {"name": "mine", "synthetic": False})
+    before = _files(tmp_path / "s")
+    with pytest.raises(BadData, match="is a store of recorded data; name another folder for synthetic sessions"):
+        write_synthetic(tmp_path / "s", PLAN)
+    assert _files(tmp_path / "s") == before
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
 def test_a_bad_plan_leaves_the_earlier_store(tmp_path):
     write_synthetic(tmp_path / "s", PLAN)
     before = _files(tmp_path / "s")

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -17,14 +18,16 @@ from toolkit.errors import BadData
 __all__ = ["FILES", "fresh_folder", "write_csv", "write_parquet"]
 
 FILES: Final = ("report.html", "orders.csv", "fills.csv", "positions.csv", "pnl.csv", "oi.parquet", "journal.db")
+_OURS: Final = (*FILES, "journal-????-??-??.db")
 
 
 @contextmanager
-def fresh_folder(out: Path, names: tuple[str, ...] = FILES) -> Iterator[Path]:
+def fresh_folder(out: Path, names: tuple[str, ...] = _OURS) -> Iterator[Path]:
     """Give a temporary folder beside ``out`` that takes its place when the block ends well.
 
     An earlier result at ``out`` stays as it was until then, and stays for good when the
-    block raises, Ctrl-C included. A folder that holds anything but ``names`` is never touched.
+    block raises, Ctrl-C included. A folder that holds anything but ``names`` (patterns of file
+    names) is never touched.
 
     Raises
     ------
@@ -92,9 +95,8 @@ def _refuse_foreign(out: Path, names: tuple[str, ...]) -> None:
         raise BadData(f"{out} is a file; --out must be a folder")
     if not os.access(out, os.W_OK):
         raise BadData(f"cannot write to {out}: permission denied; choose another --out")
-    foreign = sorted(
-        {p.name for p in out.iterdir()} - set(names) - {f"{n}{s}" for n in names for s in ("-wal", "-shm")}
-    )
+    ours = [f"{name}{end}" for name in names for end in ("", "-wal", "-shm")]
+    foreign = sorted(p.name for p in out.iterdir() if not any(fnmatchcase(p.name, name) for name in ours))
     if foreign:
         raise BadData(f"{out} holds other files ({foreign[0]}); choose a new or empty folder for --out")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.errors import BadData
 from toolkit.market.files import reading
 from toolkit.market.files.detect import How, read_as
 from toolkit.store.session_files import StoreWriter
@@ -74,13 +75,16 @@ def import_files(
     Raises
     ------
     BadData
-        The first file that cannot be used, or the folder that cannot be written.
+        The first file that cannot be used, the folder that cannot be written, or a store of
+        synthetic sessions, which takes no recorded files.
     """
     sources = [Path(path) for path in paths]
     for path in sources:
         reading.check_exists(path)
     accounts = []
     with StoreWriter(to) as writer:
+        if writer.held.get("synthetic"):
+            raise BadData(f"{to} is a store of synthetic sessions; name another folder for recorded files")
         for path in sources:
             done = read_as(form, reading.fetch(path), how)
             before = writer.holds(done.sha256, done.format, dict(done.options))

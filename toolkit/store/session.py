@@ -362,7 +362,7 @@ class Session:
     def _check(self, underlying: str | None) -> None:
         known = self.underlyings() if underlying is not None else []
         if underlying is not None and underlying not in known:
-            hint = nearest(underlying, known) or f"; it has {', '.join(known[:8])}{' ...' * (len(known) > 8)}"
+            hint = nearest(underlying, known) or f"; it has {', '.join(known[:8]) or 'none'}{' ...' * (len(known) > 8)}"
             raise UnknownSymbol(f"no underlying {underlying!r} in session {self.name}{hint}")
 
     def _instant(self, at: At, underlying: str | None) -> int:

@@ -197,6 +197,11 @@ class StoreWriter:
         if self._lock is not None:
             self._end(failed=True)
 
+    @property
+    def held(self) -> dict[str, Any]:
+        """What ``session.json`` said when the writer began; empty for a new store."""
+        return self._old
+
     def holds(self, sha256: str, form: str, options: Mapping[str, str]) -> dict[str, Any] | None:
         """The record of a file that was imported before with the same options, or None."""
         for record in self._files:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import tables
+from toolkit.errors import BadData
 from toolkit.sim.generate import GeneratedDay, SessionPlan, describe, generate_days
 from toolkit.sim.planted import Planted, planted_frame
 from toolkit.store.session_files import StoreWriter
@@ -22,7 +23,7 @@ def write_synthetic(
     Parameters
     ----------
     path : str or Path
-        Folder of the store: new, empty, or an earlier store, which is replaced in one step.
+        Folder of the store: new, empty, or an earlier synthetic store, which is replaced in one step.
     plan : SessionPlan
         What to generate.
     on_day : callable, optional
@@ -36,12 +37,14 @@ def write_synthetic(
     Raises
     ------
     BadData
-        For a bad plan, a folder that holds something else, or a failing disk; an earlier
-        store stays as it was.
+        For a bad plan, a folder that holds something else (a recorded store among it), or a
+        failing disk; an earlier store stays as it was.
     """
     calendars = {name: tables.calendar(name) for name in ("NSE", "BSE")}
     planted: list[Planted] = []
     with StoreWriter(path, replace=True) as writer:
+        if writer.held and not writer.held.get("synthetic"):
+            raise BadData(f"{path} is a store of recorded data; name another folder for synthetic sessions")
         for day in generate_days(plan, calendars, tables.contracts()):
             writer.add(day.tables)
             planted.extend(day.events)
