@@ -134,7 +134,7 @@ def run_bursts(
         if new_day:
             open_day(p, scalars, day, last, base, close, profile)
         eff = effective[t]
-        admit(ts[t], oi[t], volume[t], eod, p[2], scalars, last, seen, prev, base, close, eff, was_known[t])
+        admit(ts[t], oi[t], volume[t], eod, new_day, p[2], scalars, last, seen, prev, base, close, eff, was_known[t])
         if int(p[0]) == ROLLING:
             pick_rolling(ts[t], p, ring, ring_ts, scalars, base)
         m = 0
@@ -211,6 +211,7 @@ def admit(
     oi: Ints,
     volume: Ints,
     eod: int,
+    new_day: bool,
     max_age: float,
     scalars: Ints,
     last: Ints,
@@ -223,8 +224,9 @@ def admit(
 ) -> None:
     """Take one burst into the state; ``eff`` gets the OI that counts now (-1: unknown or too old).
 
-    A contract never seen before starts at 0 only when its volume accounts for its OI or the burst is a closing
-    file after another; else it is unknown before, and no mass is created.
+    A contract not seen before (or not yet today, once the day's first burst has passed) starts at 0 only when its
+    volume accounts for its OI or the burst is a closing file after another; else it is unknown before, and no mass
+    is created.
     """
     counts[:] = 0
     for s in range(2):
@@ -239,7 +241,8 @@ def admit(
                     counts[1] += 1 if last[s, i] >= 0 else 0
                 continue
             eff[s, i] = v
-            if last[s, i] < 0 and close[s, i] < 0 and scalars[5] > 0:
+            unseen = last[s, i] < 0 and close[s, i] < 0 and scalars[5] > 0
+            if unseen or (not new_day and (seen[s, i] + IST_NS) // DAY_NS < scalars[0]):
                 accounted = volume[s, i] >= v or (eod == 1 and scalars[7] == 1)
                 counts[2 if accounted else 3] += 1
                 if accounted:
