@@ -122,7 +122,8 @@ def real_day(shared):
 
 
 def liquid(frame):
-    traded = (pl.col("volume") > 10_000 * 75) & (pl.col("source_iv") > 0) & pl.col("delta").abs().is_between(0.1, 0.9)
+    """Out-of-the-money contracts of more than 10,000 lots traded that day."""
+    traded = (pl.col("volume") > 10_000 * 75) & (pl.col("source_iv") > 0) & (pl.col("delta").abs() < 0.5)
     return frame.filter(traded)
 
 
