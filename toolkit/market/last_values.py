@@ -146,19 +146,21 @@ def depth(row: Any) -> Depth:
 
 
 def quotes(ticks: Ticks) -> pl.DataFrame:
-    """Ticks as a frame in rupees and units: ``token kind ts recv_ts ltp last_qty volume oi bid ask
-    bid_qty ask_qty open high low close``; null is what the mode does not carry.
+    """Ticks as a frame in rupees and units: ``token kind ts stamped recv_ts ltp last_qty volume oi
+    bid ask bid_qty ask_qty open high low close``; null is what the mode does not carry.
 
-    ``ts`` is the exchange's stamp, or the receipt where the mode has none.
+    ``ts`` is the exchange's stamp, or the receipt where the mode has none (``stamped`` is False).
     """
     kind = ticks["kind"]
     full, traded = kind == FULL, (kind == FULL) | (kind == QUOTE)
     rupees = prices(ticks)
-    stamp = np.where(ticks["exch_s"] > 0, ticks["exch_s"].astype(np.int64) * _S, ticks["recv_ns"])
+    stamped = ticks["exch_s"] > 0
+    stamp = np.where(stamped, ticks["exch_s"].astype(np.int64) * _S, ticks["recv_ns"])
     columns: dict[str, pl.Series] = {
         "token": pl.Series(ticks["token"].astype(np.int64)),
         "kind": pl.Series(kind.astype(np.int64)),
         "ts": _stamps(stamp),
+        "stamped": pl.Series(stamped),
         "recv_ts": _stamps(ticks["recv_ns"]),
         "ltp": _floats(np.where(ticks["ltp"] > 0, rupees["ltp"], np.nan)),
         "last_qty": _ints(ticks["last_qty"], traded),
@@ -234,7 +236,8 @@ def _of(rows: pl.DataFrame, terms: dict[str, list[Any]], recv_ns: int) -> pl.Dat
     table = pl.DataFrame(terms, schema={name: _TERMS[name] for name in terms})
     found = rows.join(table, on="token", how="inner", maintain_order="left")
     stamp = pl.lit(_stamps(np.array([recv_ns]))[0]).cast(pl.Datetime("us", IST))
-    return found.with_columns(ts=pl.min_horizontal(pl.col("ts").max(), stamp), recv_ts=stamp)
+    newest = pl.col("ts").filter("stamped").max()
+    return found.with_columns(ts=pl.min_horizontal(newest, stamp), recv_ts=stamp)
 
 
 def _stamps(ns: npt.NDArray[Any]) -> pl.Series:
