@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 
 import httpx
 import pytest
 
+# Reading the system's certificates for each client costs more than the whole test; no TLS is spoken here.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 CE = {
     "exchange": "NFO", "tradingsymbol": "NIFTY2671425000CE", "transaction_type": "BUY", "quantity": "65", "product": "NRML",
     "order_type": "LIMIT", "price": "90",
@@ -72,7 +75,7 @@ async def serve(quiet_world, tmp_path):
             await server.start(0)
             stack.push_async_callback(server.stop)
             http = await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=5, trust_env=False)
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=5, trust_env=False, verify=NO_TLS)
             )
             return Client(server, http)
 
