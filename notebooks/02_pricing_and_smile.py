@@ -24,12 +24,13 @@ from toolkit.config import share
 
 SESSION = share("data", "sample")  # or your own file: an option chain downloaded from the exchange's page
 UNDERLYING = "NIFTY"
+AT = "11:00"  # Indian time; several days need the date too: "2025-08-29 11:00"
 STEPS_OUT = 4  # strikes between the money and the sold options
 
 # %% [markdown]
 # ## Get the data
 #
-# The last snapshot of the nearest expiry. `with_greeks` adds the forward from put-call parity with its standard
+# The newest snapshot of the nearest expiry at that time. `with_greeks` adds the forward from put-call parity with its standard
 # error, the quote it used (mid, null where crossed or one-sided), `iv` (a fraction) and the Greeks: `vega` for 1.00 of
 # vol, `theta` for a year.
 
@@ -42,9 +43,9 @@ from toolkit import pricing
 
 session = tk.open_session(SESSION)
 expiry = session.expiries(UNDERLYING)[0]
-chain = pricing.with_greeks(session.chain(underlying=UNDERLYING, expiry=expiry))
+chain = pricing.with_greeks(session.chain(AT, UNDERLYING, expiry))
 forward, error, tte = chain.select("forward", "forward_error", "tte").row(0)
-print(f"{'SYNTHETIC ' if session.synthetic else ''}{UNDERLYING} {expiry}: forward {forward:,.2f} ± {error:.2f} points")
+print(f"{'SYNTHETIC ' if session.synthetic else ''}{UNDERLYING} {expiry} at {AT}: forward {forward:,.2f} ± {error:.2f} points")
 
 # %%
 near = pl.col("strike_p").is_between(int(98 * forward), int(102 * forward))
