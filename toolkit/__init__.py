@@ -20,9 +20,11 @@ _HOME: dict[str, str] = {
     "Replay": "toolkit.batch.replay",
     "Session": "toolkit.store.session",
     "Strategy": "toolkit.strategies.protocol",
+    "connect": "toolkit.brokers.factory",
     "errors": "toolkit.errors",
     "oi": "toolkit.oi",
     "open_session": "toolkit.store.session",
+    "order": "toolkit.brokers.ticket",
     "portfolio": "toolkit.portfolio",
     "pricing": "toolkit.pricing",
     "replay": "toolkit.batch.replay",
@@ -34,6 +36,8 @@ __all__ = ["__version__", *sorted(_HOME)]
 if TYPE_CHECKING:
     from toolkit import errors, oi, portfolio, pricing, risk
     from toolkit.batch.replay import Replay, replay
+    from toolkit.brokers.factory import connect
+    from toolkit.brokers.ticket import order
     from toolkit.store.session import Session, open_session
     from toolkit.strategies.protocol import Strategy
 

@@ -141,12 +141,10 @@ class Act:
             self._perform_quietly(self.core.submit(self._clock(), request))
             return self.core.orders[request.cl_ord_id]
         await self._prepare(request)
+        passes = not self._denials(request)
+        denials = await self._margin(request) if passes else ()
         now_ns = self._clock()
-        denials = await self._margin(request)
-        if denials:
-            effects = self.core.deny(now_ns, request, denials)
-        else:
-            effects = self.core.submit(self._clock(), request)
+        effects = self.core.deny(now_ns, request, denials) if denials else self.core.submit(now_ns, request)
         await self._perform(effects)
         await self._answers(self._family(request.cl_ord_id))
         return self.core.orders[request.cl_ord_id]
@@ -170,18 +168,17 @@ class Act:
         """What an order would do: its exchange orders, margin, rules passed and failed, age of the quote."""
         await self._prepare(request)
         now_ns, book = self._clock(), self.core.book
-        if request.ord_type is OrdType.MARKET and request.price_p is None:
-            request = msgspec.structs.replace(request, price_p=protect(request, book, self.limits, now_ns))
         plan = self.core.plan(request)
-        denials = (*check(request, book, self.limits, now_ns, messages=len(plan)), *await self._margin(request))
-        margin = await self.broker.order_margins([request])
+        denials = self._denials(request)
+        denials = denials or await self._margin(request)
+        margin = await self.broker.order_margins([request]) if not denials else None
         failed = {d.rule for d in denials}
         instrument = book.instruments[request.symbol]
         quote = book.quote(instrument)
         return {
             "plan": list(plan),
             "lot": instrument.lot,
-            "margin": msgspec.to_builtins(margin),
+            "margin": None if margin is None else msgspec.to_builtins(margin),
             "failed": [msgspec.to_builtins(d) for d in denials],
             "passed": [name for rule in RULES if (name := rule.__name__.strip("_")) not in failed],
             "quote_age_s": None if quote is None else round((now_ns - quote.ts_ns) / 1e9, 3),
@@ -270,6 +267,14 @@ class Act:
                 self.core.book.add([await self.broker.resolve(symbol)])
             except BadData:
                 continue  # expired or foreign: it counts by symbol, without terms
+
+    def _denials(self, request: OrderRequest) -> tuple[Denial, ...]:
+        """What the rules say, before the broker is asked about margin."""
+        book, now_ns = self.core.book, self._clock()
+        order = request
+        if request.ord_type is OrdType.MARKET and request.price_p is None:
+            order = msgspec.structs.replace(request, price_p=protect(request, book, self.limits, now_ns))
+        return check(order, book, self.limits, now_ns, messages=len(self.core.plan(order)))
 
     async def _margin(self, request: OrderRequest) -> tuple[Denial, ...]:
         """Ask the broker what the order needs and what there is; an order that only reduces needs nothing."""

@@ -88,8 +88,7 @@ class KiteBroker:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.link = KiteLink(settings, wall=lambda: self.clock(), tokens=tokens)
-        self._following = False
+        self.link = KiteLink(settings, tokens=tokens)  # a token's day is this machine's, whatever day the venue plays
         self._user: UserRow | None = None
         self._master: KiteMaster | None = None
         self._rows: dict[str, OrderRow] = {}
@@ -121,11 +120,10 @@ class KiteBroker:
     @property
     def clock_skew_s(self) -> float | None:
         """Seconds this machine's clock is ahead of the broker's; None before an answer, or when following it."""
-        return None if self._following else self.link.skew_s
+        return self.link.skew_s if self.clock is time.time_ns else None
 
     def follow_venue(self, speed: float = 1.0) -> None:
         """Take the time from the broker's answers from now on (a simulated broker's day)."""
-        self._following = True
         self.link.venue = VenueClock(speed)
         self.clock = self.link.venue.now_ns
 

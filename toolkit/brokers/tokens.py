@@ -50,12 +50,13 @@ class TokenStore:
     folder : Path, optional
         Default: ``tokens/`` under the toolkit's home.
     use_keyring : bool
-        Whether to ask the system's keyring first; without a working one, the file.
+        Whether to save in the system's keyring; without a working one, the file. A marker file says where
+        a token is, so that reading never wakes a keyring for nothing.
     """
 
     def __init__(self, folder: Path | None = None, *, use_keyring: bool = False) -> None:
         self._folder = folder or home() / "tokens"
-        self._keyring = _keyring() if use_keyring else None
+        self._use_keyring = use_keyring
 
     def path(self, broker: str, app: str) -> Path:
         """The file of one app's token."""
@@ -66,11 +67,15 @@ class TokenStore:
         """Keep a token; gives where, in words."""
         shape = _Shape(found.token.reveal(), found.account, found.day, found.stored_ns)
         body = msgspec.json.encode(shape)
-        if self._keyring is not None:
+        ring = _keyring() if self._use_keyring else None
+        marker = self._marker(broker, app)
+        if ring is not None:
             with contextlib.suppress(Exception):
-                self._keyring.set_password(_SERVICE, f"{broker}:{app}", body.decode())
+                ring.set_password(_SERVICE, f"{broker}:{app}", body.decode())
+                _write_private(marker, b"the token is in the system's keyring\n")
                 self.path(broker, app).unlink(missing_ok=True)
                 return "the system's keyring"
+        marker.unlink(missing_ok=True)
         path = self.path(broker, app)
         _write_private(path, body)
         return f"{path} (mode 0600)"
@@ -97,15 +102,22 @@ class TokenStore:
 
     def forget(self, broker: str, app: str) -> None:
         """Remove a token."""
-        if self._keyring is not None:
+        marker = self._marker(broker, app)
+        if marker.exists():
+            ring = _keyring()
             with contextlib.suppress(Exception):
-                self._keyring.delete_password(_SERVICE, f"{broker}:{app}")
+                ring.delete_password(_SERVICE, f"{broker}:{app}")
+            marker.unlink(missing_ok=True)
         self.path(broker, app).unlink(missing_ok=True)
 
+    def _marker(self, broker: str, app: str) -> Path:
+        return self.path(broker, app).with_suffix(".keyring")
+
     def _read(self, broker: str, app: str) -> bytes | None:
-        if self._keyring is not None:
+        if self._marker(broker, app).exists():
+            ring = _keyring()
             with contextlib.suppress(Exception):
-                text = self._keyring.get_password(_SERVICE, f"{broker}:{app}")
+                text = None if ring is None else ring.get_password(_SERVICE, f"{broker}:{app}")
                 if text is not None:
                     return str(text).encode()
         path = self.path(broker, app)

@@ -27,7 +27,7 @@ _CORE = ("bokeh", "msgspec", "numba", "numpy", "polars", "rich", "scipy", "sqlit
 @app.command()
 def doctor(
     warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels into the cache now.")] = False,
-    broker: Annotated[str | None, typer.Option("--broker", help="Check one broker; only 'paper' stands today.")] = None,
+    broker: Annotated[str | None, typer.Option("--broker", help="Check one broker: paper or kite.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what is installed and configured, which extras are missing, and how to add them.
@@ -68,15 +68,21 @@ def _checks(broker: str | None) -> list[dict[str, Any]]:
     rows.append(row("settings", True, f"{place / 'config.toml'} and TOOLKIT_* read without an error"))
     rows.append(row("sample session", True, str(share("data", "sample"))))
     if broker is not None:
-        rows.append(_broker(broker))
+        rows += _broker(broker)
     return rows
 
 
-def _broker(name: str) -> dict[str, Any]:
+def _broker(name: str) -> list[dict[str, Any]]:
     from toolkit.brokers.factory import connect
 
-    connect(name)
-    return {"what": f"broker: {name}", "ready": True, "needed": True, "text": "ready for read and paper"}
+    broker = connect(name)
+    if name == "kite":
+        import asyncio
+
+        from toolkit.brokers.kite_health import health
+
+        return asyncio.run(health(broker))
+    return [{"what": f"broker: {name}", "ready": True, "needed": True, "text": "ready for read and paper"}]
 
 
 def _installed(names: tuple[str, ...], extra: str | None) -> tuple[bool, str]:

@@ -391,7 +391,8 @@ def _preview(found: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(found))
     else:
         print(f"plan            {' + '.join(map(str, found['plan']))} units (lot {found['lot']})")
-        print(f"margin          Rs {found['margin']['total']:.2f} ({found['margin']['label']})")
+        if found["margin"]:
+            print(f"margin          Rs {found['margin']['total']:.2f} ({found['margin']['label']})")
         if found["charges"]:
             print(f"charges         Rs {found['charges']['total']:.2f} if it trades at its price")
         print(f"quote age       {found['quote_age_s']} s")
