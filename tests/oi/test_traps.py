@@ -147,10 +147,10 @@ def test_a_strike_that_appears_mid_day_starts_where_its_volume_says(day_result, 
     events = day_result.events.filter(
         (pl.col("type") == "DATA_NEW_STRIKE") & (pl.col("expiry") == dt.date(2025, 9, 23))
     )
-    assert events["ts"].dt.strftime("%H:%M").to_list()[0] == "09:48"
+    assert events["ts"].dt.strftime("%H:%M").to_list()[0] == "09:47"
     contract = (pl.col("expiry") == dt.date(2025, 9, 23)) & (pl.col("strike_p") == 2530000)
     first = day_frame.filter(contract & (pl.col("ts").dt.date() == dt.date(2025, 8, 29))).sort("ts")
-    assert first["ts"][0].strftime("%H:%M") == "09:48"
+    assert (first["ts"][0].strftime("%H:%M"), first["recv_ts"][0].strftime("%H:%M")) == ("09:47", "09:48")
     counted = day_result.quality.filter(pl.col("rule").str.starts_with("new_strike"))["count"].sum()
     assert counted == day_result.levels.select(pl.sum("new_accounted") + pl.sum("new_unknown")).item()
 
