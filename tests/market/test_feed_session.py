@@ -253,3 +253,95 @@ class Server(RuleBasedStateMachine):
 
 
 TestServer = Server.TestCase
+
+
+def burst_then_silence(feed: FeedSession, at_ns: int) -> int:
+    """One link: connected, the subscription's burst, then heartbeats only; gives when it is dropped."""
+    feed.connecting()
+    feed.connected(at_ns)
+    now = at_ns + S // 10
+    feed.ticked(now, [1])
+    while not (found := feed.verdict(now, 0)).drop:
+        now += S // 10
+        feed.received(now)
+    assert found.reason.startswith("silent")
+    feed.disconnected(found.reason)
+    return now
+
+
+def test_links_that_bring_a_burst_and_nothing_more_are_dropped_ever_later() -> None:
+    feed = FeedSession()
+    feed.want({1: "full"})
+    waits, now = [], 1000 * S
+    for _ in range(8):
+        end = burst_then_silence(feed, now)
+        waits.append(round((end - now) / S))
+        now = end + S
+    assert waits == [4, 8, 16, 32, 64, 128, 128, 128]
+
+
+def test_a_source_that_speaks_once_a_minute_is_left_alone_once_it_is_known() -> None:
+    feed = FeedSession()
+    feed.want({1: "full"})
+    now = 1000 * S
+    for _ in range(4):
+        now = burst_then_silence(feed, now) + S // 2
+    feed.connecting()
+    feed.connected(now)
+    feed.ticked(now + S // 10, [1])
+    for _ in range(30):  # from now on a tick a minute
+        for _ in range(60):
+            now += S
+            feed.received(now)
+            assert not feed.verdict(now, 0).drop
+        feed.ticked(now, [1])
+
+
+def test_a_silent_episode_that_a_new_link_cures_leaves_the_patience_short() -> None:
+    feed = FeedSession()
+    feed.want({1: "full"})
+    now = 1000 * S
+    for _ in range(5):
+        now = burst_then_silence(feed, now) + S
+        feed.connecting()
+        feed.connected(now)
+        for _ in range(50):
+            now += S // 10
+            feed.ticked(now, [1])
+        start = now
+        while not feed.verdict(now, 0).drop:
+            now += S // 10
+            feed.received(now)
+        assert (now - start) / S <= 4.2
+        feed.disconnected("silent: as above")
+        now += S
+
+
+def test_a_link_without_any_tick_is_dropped_at_the_same_age_again_and_again() -> None:
+    feed = FeedSession()
+    feed.want({1: "full"})
+    now = 1000 * S
+    for _ in range(6):
+        feed.connecting()
+        feed.connected(now)
+        start = now
+        while not feed.verdict(now, 0).drop:
+            now += S // 10
+            feed.received(now)
+        assert (now - start) / S == pytest.approx(4.0, abs=0.2)
+        feed.disconnected("silent: none")
+
+
+@given(
+    first=st.sets(st.integers(1, 40), max_size=12),
+    second=st.sets(st.integers(1, 40), max_size=12),
+)
+def test_a_changed_wish_moves_nothing_between_connections_that_stay(first: set[int], second: set[int]) -> None:
+    terms = FeedTerms(per_connection=4, connections=3)
+    before = spread(dict.fromkeys(first, "full"), terms)
+    after = spread(dict.fromkeys(second, "quote"), terms, before)
+    assert sorted(t for share in after for t in share) == sorted(second)
+    assert all(len(share) <= 4 for share in after)
+    assert len(after) == max(1, -(-len(second) // 4))
+    for old, new in zip(before, after, strict=False):
+        assert old.keys() & second <= new.keys()

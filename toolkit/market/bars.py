@@ -2,9 +2,9 @@
 
 Volume is the difference of the exchange's cumulative counter, so ticks that were conflated
 or lost change no total: the bar in which the next tick falls has what was traded since the
-last one. Bars are cut on the session's own grid (its opening is the first edge); ticks out of
-order fall into their own bar as long as it is kept, and ticks outside the session are counted
-and left out.
+last one, and a tick that comes late moves its volume to its own bar. Bars are cut on the
+session's own grid (its opening is the first edge); ticks out of order fall into their own
+bar as long as it is kept, and ticks outside the session are counted and left out.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ __all__ = ["BARS", "Bar", "BarBuilder"]
 Ticks = npt.NDArray[Any]
 _S: Final = 1_000_000_000
 
-BARS: Final[Any] = pl.Schema(
-    {
-        "ts": pl.Datetime("us", IST),
-        "token": pl.Int64,
-        "open": pl.Float64,
-        "high": pl.Float64,
-        "low": pl.Float64,
-        "close": pl.Float64,
-        "volume": pl.Int64,
-        "oi": pl.Int64,
-        "ticks": pl.Int64,
-    }
-)
+_COLUMNS: Final[dict[str, Any]] = {
+    "ts": pl.Datetime("us", IST),
+    "token": pl.Int64,
+    "open": pl.Float64,
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "close": pl.Float64,
+    "volume": pl.Int64,
+    "oi": pl.Int64,
+    "ticks": pl.Int64,
+}
+BARS: Final = pl.Schema(_COLUMNS)
 
 
 class Bar(msgspec.Struct):
-    """One candle: starts at ``start_ns``; prices in paise-like wire words, see ``divisor``.
+    """One candle: starts at ``start_ns``; prices are the wire's integers, rupees times ``divisor``.
 
     ``volume`` is units traded in it, None where the feed carries no counter; ``oi`` the last
-    open interest seen in it, None where unknown.
+    open interest seen in it, None where unknown; ``counted_from`` and ``counted_to`` where the
+    day's counter stood at its lowest and highest.
     """
 
     token: int
@@ -55,11 +55,13 @@ class Bar(msgspec.Struct):
     low: int
     close: int
     divisor: int
-    volume: int | None
-    oi: int | None
-    ticks: int
     first_ns: int
     last_ns: int
+    ticks: int = 0
+    volume: int | None = None
+    oi: int | None = None
+    counted_from: int | None = None
+    counted_to: int | None = None
 
 
 class BarBuilder:
@@ -75,7 +77,7 @@ class BarBuilder:
         Finished bars of an instrument that stay open to late ticks.
     counters : mapping of int to int, optional
         Cumulative volume by token at the start, when the recording begins within the session;
-        without it the first tick of an instrument only sets its counter.
+        without it an instrument's first bar counts from its first tick.
     """
 
     def __init__(
@@ -91,8 +93,8 @@ class BarBuilder:
         self._step = interval_s * _S
         self._open, self._close = open_ns, close_ns
         self._keep = keep
-        self._volume: dict[int, int] = dict(counters or {})
-        self._stamp: dict[int, int] = {}
+        self._counter: dict[int, int] = dict(counters or {})
+        self._sealed: dict[int, int] = {}
         self._live: dict[int, dict[int, Bar]] = {}
 
     def update(self, ticks: Ticks) -> list[Bar]:
@@ -117,24 +119,26 @@ class BarBuilder:
 
     def finish(self) -> list[Bar]:
         """End of the session: every bar still open, oldest first."""
-        left = [bar for bars in self._live.values() for bar in bars.values()]
+        left = self.open_bars()
         self._live.clear()
-        return sorted(left, key=_order)
+        return left
 
     def open_bars(self) -> list[Bar]:
-        """The newest bar of every instrument, still changing."""
-        newest = [bars[max(bars)] for bars in self._live.values() if bars]
-        return sorted(newest, key=_order)
+        """Bars that a tick may still change, as they stand, oldest first."""
+        found: list[Bar] = []
+        for token, bars in self._live.items():
+            found += self._measured(token, [bars[start] for start in sorted(bars)])
+        return sorted(found, key=_order)
 
     def _take(self, token: int, at_ns: int, price: int, divisor: int, counter: int | None, oi: int | None) -> None:
         start = self._open + min(at_ns - self._open, self._close - 1 - self._open) // self._step * self._step
         bars = self._live.setdefault(token, {})
         bar = bars.get(start)
         if bar is None:
-            if bars and start < min(bars) or start < self._stamp.get(token, start):
+            if start < self._sealed.get(token, start):
                 self.late += 1
                 return
-            bar = bars[start] = Bar(token, start, price, price, price, price, divisor, None, None, 0, at_ns, at_ns)
+            bar = bars[start] = Bar(token, start, price, price, price, price, divisor, at_ns, at_ns)
         bar.high, bar.low = max(bar.high, price), min(bar.low, price)
         if at_ns < bar.first_ns:
             bar.open, bar.first_ns = price, at_ns
@@ -143,19 +147,33 @@ class BarBuilder:
             bar.oi = bar.oi if oi is None else oi
         bar.ticks += 1
         if counter is not None:
-            before = self._volume.get(token)
-            # A counter below the last is a late tick: what it counted is in a bar already.
-            bar.volume = (bar.volume or 0) + (0 if before is None else max(0, counter - before))
-            self._volume[token] = max(counter, before or 0)
+            bar.counted_from = counter if bar.counted_from is None else min(bar.counted_from, counter)
+            bar.counted_to = counter if bar.counted_to is None else max(bar.counted_to, counter)
 
     def _finished(self) -> list[Bar]:
         out: list[Bar] = []
         for token, bars in self._live.items():
             while len(bars) > self._keep + 1:
                 oldest = min(bars)
-                out.append(bars.pop(oldest))
-                self._stamp[token] = oldest + self._step
+                bar = bars.pop(oldest)
+                self._sealed[token] = oldest + self._step
+                out += self._measured(token, [bar])
+                if bar.counted_to is not None:
+                    self._counter[token] = max(bar.counted_to, self._counter.get(token, 0))
         return sorted(out, key=_order)
+
+    def _measured(self, token: int, bars: Iterable[Bar]) -> list[Bar]:
+        """Copies of consecutive bars with their volume: where the counter stood at the end of each, less
+        where it stood at the end of the one before. What comes late moves volume to its true bar."""
+        out: list[Bar] = []
+        before = self._counter.get(token)
+        for bar in bars:
+            volume = None
+            if bar.counted_to is not None and bar.counted_from is not None:
+                volume = max(0, bar.counted_to - (bar.counted_from if before is None else before))
+                before = max(bar.counted_to, before or 0)
+            out.append(msgspec.structs.replace(bar, volume=volume))
+        return out
 
     @staticmethod
     def frame(bars: Iterable[Bar]) -> pl.DataFrame:
@@ -169,7 +187,7 @@ class BarBuilder:
             "oi": [b.oi for b in made],
             "ticks": [b.ticks for b in made],
         }
-        schema = {**BARS, "ts": pl.Int64}
+        schema: dict[str, Any] = {**_COLUMNS, "ts": pl.Int64}
         frame = pl.DataFrame(rows, schema=schema)
         stamps = pl.col("ts").cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone(IST)
         return frame.with_columns(stamps)

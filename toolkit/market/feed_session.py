@@ -236,7 +236,7 @@ class FeedSession:
         """The link is gone; nothing is subscribed any more."""
         if self.state is FeedState.LIVE:
             self.drops += 1
-            if reason.startswith(_SILENT) and self._tick_ns > self._live_ns > self._natural_ns:
+            if reason.startswith(_SILENT) and self._tick_ns > self._live_ns >= self._natural_ns:
                 self._useless += 1
         self.state = FeedState.DOWN
         self.reason = reason
