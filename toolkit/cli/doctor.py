@@ -112,12 +112,21 @@ def _writable(place: Any) -> bool:
 
 
 def _warm() -> None:
+    """Compile by use: the sample session through every room that has kernels."""
     import time
-    from importlib import import_module
+
+    from toolkit import oi, pricing
+    from toolkit.batch.replay import replay
+    from toolkit.config import share
+    from toolkit.store.session import open_session
 
     start = time.perf_counter()
-    for room in ("toolkit.pricing", "toolkit.oi"):
-        import_module(room).warm()
+    pricing.warm()
+    session = open_session(share("data", "sample"))
+    replay(session, "oi-wall", underlying="NIFTY")
+    nearest = session.expiries("NIFTY")[:1]
+    chain = session.frame("chain", "NIFTY")
+    oi.oi_shift(chain.filter(chain["expiry"].is_in(nearest)))
     typer.echo(f"kernels ready after {time.perf_counter() - start:.1f} s", err=True)
 
 
