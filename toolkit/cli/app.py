@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
-from typing import Annotated
+from _thread import interrupt_main
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit import __version__
 from toolkit.errors import ToolkitError
 
-__all__ = ["app", "run"]
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+__all__ = ["app", "run", "strike_again"]
 
 _CTRL_C = 130
+_AGAIN_S = 0.05
 
 app = typer.Typer(
     name="toolkit",
@@ -47,8 +53,8 @@ def run(argv: list[str]) -> int:
     debug = "--debug" in argv
     warnings.showwarning = _note
     argv = [a for a in argv if a != "--debug"]
-    _register()
     try:
+        _register()
         code = app(args=argv, standalone_mode=False)
     except ToolkitError as error:
         if debug:
@@ -71,6 +77,16 @@ def run(argv: list[str]) -> int:
     if code == _CTRL_C:  # typer turns Ctrl-C inside a verb into this code, without a word
         return _say("stopped by Ctrl-C; nothing half-written was kept", _CTRL_C)
     return int(code or 0)
+
+
+def strike_again(told: UnraisableHookArgs) -> None:
+    """Raise a Ctrl-C again that was lost: one that strikes in a library's C callback ends there."""
+    if told.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(told)
+        return
+    again = threading.Timer(_AGAIN_S, interrupt_main)
+    again.daemon = True
+    again.start()
 
 
 def _note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
