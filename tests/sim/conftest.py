@@ -59,6 +59,70 @@ def make_setting(calendars, rules, small):
     return make
 
 
+DAY = dt.date(2026, 7, 13)
+FUTURE_EXPIRY = dt.date(2026, 7, 28)
+
+
+def small_master(expiry, lot=65, freeze=1800):
+    """NIFTY 25000 CE and PE and a future, as a session's table of instruments."""
+    import polars as pl
+
+    from toolkit.market.schema import INSTRUMENTS
+
+    common = {"valid_on": DAY, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "lot": lot}
+    common |= {"freeze_qty": freeze, "kind": "option", "expiry": expiry, "strike_p": 2500000, "tick_p": 5}
+    future = {
+        "kind": "future",
+        "expiry": FUTURE_EXPIRY,
+        "strike_p": None,
+        "tick_p": 10,
+        "symbol": "NIFTY 28JUL2026 FUT",
+    }
+    stem = f"NIFTY {expiry:%d%b%Y} 25000".upper()
+    rows = [
+        {"token": 40001, "symbol": f"{stem} CE", "source_symbol": "NIFTY2671425000CE", "option_type": "CE"},
+        {"token": 40002, "symbol": f"{stem} PE", "source_symbol": "NIFTY2671425000PE", "option_type": "PE"},
+        {"token": 40003, "source_symbol": "NIFTY26JULFUT", "option_type": None, **future},
+    ]
+    return pl.DataFrame([{**common, **row} for row in rows], schema=INSTRUMENTS)
+
+
+def small_tables(rows, expiry):
+    """The rows of :func:`make_world` as the tables of a session."""
+    import polars as pl
+
+    from toolkit.calendar import IST
+    from toolkit.market.schema import CHAIN, FUTURES, SPOT
+
+    tables = {"chain": [], "futures": [], "spot": []}
+    for when, name, bid, bid_qty, ask, ask_qty, ltp, volume in rows:
+        at = dt.datetime.combine(DAY, dt.time.fromisoformat(when), IST)
+        stamps = {"ts": at, "recv_ts": at, "underlying": "NIFTY", "ltp": ltp}
+        quote = {
+            "bid": bid,
+            "bid_qty": bid_qty,
+            "ask": ask,
+            "ask_qty": ask_qty,
+            "volume": volume,
+            "lot": 65,
+            "oi": 6500,
+        }
+        if name == "SPOT":
+            tables["spot"].append({**stamps, "open": ltp, "high": ltp, "low": ltp})
+        elif name == "FUT":
+            tables["futures"].append({**stamps, **quote, "token": 40003, "expiry": FUTURE_EXPIRY})
+        else:
+            named = {
+                "token": 40001 if name == "CE" else 40002,
+                "option_type": name,
+                "expiry": expiry,
+                "strike_p": 2500000,
+            }
+            tables["chain"].append({**stamps, **quote, **named})
+    schemas = {"chain": CHAIN, "futures": FUTURES, "spot": SPOT}
+    return {name: pl.DataFrame(held, schema=schemas[name]) for name, held in tables.items()}
+
+
 @pytest.fixture(scope="session")
 def make_world():
     """``make_world(rows, ...)`` gives a small simulated day: NIFTY 25000 CE and PE, a future and the spot.
@@ -66,95 +130,19 @@ def make_world():
     ``rows`` are (time, name, bid, bid_qty, ask, ask_qty, ltp, volume) with the names CE, PE, FUT and SPOT; the
     options expire on 14-Jul-2026 unless ``expiry`` says otherwise, the day is 13-Jul-2026, open 09:15 to 15:30.
     """
-    import polars as pl
-
-    from toolkit.calendar import IST, ist_ns
-    from toolkit.market.schema import CHAIN, FUTURES, INSTRUMENTS, SPOT
+    from toolkit.calendar import ist_ns
     from toolkit.sim.roster import make_roster
     from toolkit.sim.tape import make_tape
     from toolkit.sim.world import World
 
-    day = dt.date(2026, 7, 13)
-    future_expiry = dt.date(2026, 7, 28)
-
-    def at(text):
-        return dt.datetime.combine(day, dt.time.fromisoformat(text), IST)
-
-    def listed(expiry, lot=65, freeze=1800):
-        common = {"valid_on": day, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "lot": lot}
-        rows = [
-            {
-                **common,
-                "token": 40001,
-                "symbol": f"NIFTY {expiry:%d%b%Y} 25000 CE".upper(),
-                "source_symbol": "NIFTY2671425000CE",
-                "kind": "option",
-                "expiry": expiry,
-                "strike_p": 2500000,
-                "option_type": "CE",
-                "tick_p": 5,
-                "freeze_qty": freeze,
-            },
-            {
-                **common,
-                "token": 40002,
-                "symbol": f"NIFTY {expiry:%d%b%Y} 25000 PE".upper(),
-                "source_symbol": "NIFTY2671425000PE",
-                "kind": "option",
-                "expiry": expiry,
-                "strike_p": 2500000,
-                "option_type": "PE",
-                "tick_p": 5,
-                "freeze_qty": freeze,
-            },
-            {
-                **common,
-                "token": 40003,
-                "symbol": "NIFTY 28JUL2026 FUT",
-                "source_symbol": "NIFTY26JULFUT",
-                "kind": "future",
-                "expiry": future_expiry,
-                "strike_p": None,
-                "option_type": None,
-                "tick_p": 10,
-                "freeze_qty": freeze,
-            },
-        ]
-        return pl.DataFrame(rows, schema=INSTRUMENTS)
+    keys = {"CE": 40001 * 256 + 2, "PE": 40002 * 256 + 2, "FUT": 40003 * 256 + 2, "SPOT": 256265}
 
     def make(rows, *, expiry=dt.date(2026, 7, 14), closes=None, spot=True, start="09:15:00", **terms):
-        tables = {"chain": [], "futures": [], "spot": []}
-        for when, name, bid, bid_qty, ask, ask_qty, ltp, volume in rows:
-            stamps = {"ts": at(when), "recv_ts": at(when), "underlying": "NIFTY", "ltp": ltp}
-            quote = {
-                "bid": bid,
-                "bid_qty": bid_qty,
-                "ask": ask,
-                "ask_qty": ask_qty,
-                "volume": volume,
-                "lot": 65,
-                "oi": 6500,
-            }
-            if name == "SPOT":
-                tables["spot"].append({**stamps, "open": ltp, "high": ltp, "low": ltp})
-            elif name == "FUT":
-                tables["futures"].append({**stamps, **quote, "token": 40003, "expiry": future_expiry})
-            else:
-                token = 40001 if name == "CE" else 40002
-                tables["chain"].append(
-                    {**stamps, **quote, "token": token, "expiry": expiry, "strike_p": 2500000, "option_type": name}
-                )
-        schemas = {"chain": CHAIN, "futures": FUTURES, "spot": SPOT}
-        frames = {name: pl.DataFrame(held, schema=schemas[name]) for name, held in tables.items()}
-        roster = make_roster(listed(expiry, **terms), ["NIFTY"] if spot else [], day)
-        keys = {"CE": 40001 * 256 + 2, "PE": 40002 * 256 + 2, "FUT": 40003 * 256 + 2, "SPOT": 256265}
-        made = World(
-            roster,
-            make_tape(frames, roster),
-            (ist_ns(day, dt.time(9, 15)), ist_ns(day, dt.time(15, 30))),
-            {keys[name]: close for name, close in (closes or {}).items()},
-        )
-        made.advance(ist_ns(day, dt.time.fromisoformat(start)))
+        roster = make_roster(small_master(expiry, **terms), ["NIFTY"] if spot else [], DAY)
+        bounds = ist_ns(DAY, dt.time(9, 15)), ist_ns(DAY, dt.time(15, 30))
+        known = {keys[name]: close for name, close in (closes or {}).items()}
+        made = World(roster, make_tape(small_tables(rows, expiry), roster), bounds, known)
+        made.advance(ist_ns(DAY, dt.time.fromisoformat(start)))
         return made
 
     return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -466,3 +467,104 @@ def timed(sim, at, keys, column):
     sim.on_quotes(at, keys, column, column, column + 1, column, column)
     sim.advance(at)
     return time.perf_counter() - start
+
+
+def kinds(sim, at):
+    return [(r.cl_ord_id, r.exec_type) for r in sim.advance(at)]
+
+
+def test_a_halt_refuses_new_orders_and_rests_working_ones():
+    sim = venue()
+    show(sim, T)
+    sim.place(order("A", price=9900), T)
+    sim.advance(T)
+    sim.halt([CALL.symbol])
+    show(sim, T + SECOND, bid=97.0, ask=98.0)
+    assert kinds(sim, T + SECOND) == []
+    sim.place(order("B", price=10100), T + SECOND)
+    (report,) = sim.advance(T + SECOND)
+    assert report.exec_type is ExecType.REJECTED
+    assert "is halted" in report.text
+
+
+def test_cancels_pass_during_a_halt():
+    sim = venue()
+    show(sim, T)
+    sim.place(order("A", price=9900), T)
+    sim.advance(T)
+    sim.halt()
+    sim.cancel("A", T + SECOND)
+    assert kinds(sim, T + SECOND) == [("A", ExecType.CANCELED)]
+
+
+def test_after_a_halt_orders_meet_the_next_quote():
+    sim = venue()
+    show(sim, T)
+    sim.place(order("A", price=9900), T)
+    sim.advance(T)
+    sim.halt()
+    show(sim, T + SECOND, bid=97.0, ask=98.0)
+    sim.resume([CALL.symbol])
+    show(sim, T + 2 * SECOND, bid=97.0, ask=98.5)
+    (fill,) = sim.advance(T + 2 * SECOND)
+    assert (fill.exec_type, fill.last_px_p) == (ExecType.TRADE, 9900)
+
+
+def test_a_halt_of_one_contract_leaves_the_others():
+    sim = venue()
+    show(sim, T, token=9, bid=24500.0, ask=24501.0, ltp=24500.0)
+    sim.halt([CALL.symbol])
+    sim.place(msgspec.structs.replace(order("A", price=2450100), symbol=FUTURE.symbol), T)
+    assert kinds(sim, T) == [("A", ExecType.NEW), ("A", ExecType.TRADE)]
+
+
+EXPIRY = dt.date(2025, 9, 2)
+EXPIRY_CLOSE = ist_ns(EXPIRY, dt.time(15, 30))
+
+
+def on_expiry(*contracts):
+    sim = SimExchange(contracts)
+    sim.open_session(ist_ns(EXPIRY, dt.time(9, 15)), EXPIRY_CLOSE)
+    return sim
+
+
+@pytest.mark.parametrize(
+    ("right", "final", "worth"),
+    [
+        (OptionType.CE, 2450000, 5000),
+        (OptionType.CE, 2445000, 0),
+        (OptionType.CE, 2400000, 0),
+        (OptionType.PE, 2400000, 45000),
+        (OptionType.PE, 2450000, 0),
+        (OptionType.PE, 2444995, 5),
+    ],
+)
+def test_an_option_settles_at_its_intrinsic_value(right, final, worth):
+    contract = option(option_type=right)
+    assert on_expiry(contract).settle({"NIFTY": final}, EXPIRY_CLOSE) == {contract.symbol: worth}
+
+
+def test_a_future_settles_at_the_final_value():
+    future = option(8, kind=Kind.FUTURE, strike_p=None, option_type=None)
+    assert on_expiry(future).settle({"NIFTY": 2451235}, EXPIRY_CLOSE) == {future.symbol: 2451235}
+
+
+def test_only_what_expires_today_and_has_a_final_value_settles():
+    sim = on_expiry(CALL, FUTURE)
+    assert sim.settle({}, EXPIRY_CLOSE) == {}
+    assert sim.settle({"NIFTY": 2450000}, EXPIRY_CLOSE) == {CALL.symbol: 5000}
+    assert sim.settle({"NIFTY": 2450000}, EXPIRY_CLOSE) == {}
+
+
+def test_a_settled_contract_is_off_the_list_and_its_orders_are_gone():
+    sim = on_expiry(CALL)
+    at = EXPIRY_CLOSE - SECOND
+    show(sim, at)
+    sim.place(order("A", price=9000), at)
+    sim.advance(at)
+    sim.settle({"NIFTY": 2450000}, at)
+    assert kinds(sim, at) == [("A", ExecType.EXPIRED)]
+    assert sim.working() == ()
+    sim.place(order("B", price=9000), at)
+    (report,) = sim.advance(at)
+    assert "no contract" in report.text

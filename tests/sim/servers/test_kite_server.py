@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from toolkit.errors import BadData
-from toolkit.sim.servers.kite_server import free_port
+from toolkit.sim.servers.server import free_port
 from toolkit.sim.servers.record import read_record
 
 NEW = ["PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "OPEN"]
