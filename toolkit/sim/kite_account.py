@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import polars as pl
@@ -16,15 +16,27 @@ import polars as pl
 from toolkit.calendar import ist_date
 from toolkit.portfolio.charges import ChargeSchedule, charges
 from toolkit.risk.margin import Leg, default_params, span_margin
-from toolkit.sim.kite_book import KiteBook
 from toolkit.sim.kite_form import OrderForm, WireRefusal
 from toolkit.sim.roster import Listed
 from toolkit.sim.world import World
 from toolkit.types import Kind
 
-__all__ = ["KiteAccount", "Need", "Open"]
+__all__ = ["Book", "KiteAccount", "Need", "Open"]
 
 _VOL: Final = 0.15
+
+
+class Book(Protocol):
+    """The orders and trades of one user, as the account needs them: `KiteBook`, or another broker's book.
+
+    An order has ``listed side leaves filled price_p order_id``; a trade is a mapping with
+    ``instrument_token product transaction_type quantity average_price`` (rupees).
+    """
+
+    account: str
+    orders: dict[str, Any]
+    trades: list[dict[str, Any]]
+    margin: Any
 
 
 class Open(NamedTuple):
@@ -79,7 +91,7 @@ class KiteAccount:
         Rates of the contract notes.
     """
 
-    def __init__(self, world: World, book: KiteBook, funds_p: int, schedule: ChargeSchedule) -> None:
+    def __init__(self, world: World, book: Book, funds_p: int, schedule: ChargeSchedule) -> None:
         self.world = world
         self.book = book
         self.funds_p = funds_p

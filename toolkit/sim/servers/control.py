@@ -15,8 +15,9 @@ from toolkit.sim.servers.load import read_at
 
 if TYPE_CHECKING:
     from toolkit.sim.servers.kite_server import KiteServer
+    from toolkit.sim.servers.server import LoopbackServer
 
-__all__ = ["Control"]
+__all__ = ["Control", "KiteControl"]
 
 _ROOT: Final = "/__sim/"
 
@@ -24,9 +25,9 @@ _ROOT: Final = "/__sim/"
 class Control:
     """Answers the control calls of one server. A call from a web page (it has an Origin) is refused."""
 
-    def __init__(self, server: KiteServer) -> None:
+    def __init__(self, server: LoopbackServer) -> None:
         self.server = server
-        self._acts: dict[str, Callable[[Call, dict[str, Any]], Any]] = {
+        self.acts: dict[str, Callable[[Call, dict[str, Any]], Any]] = {
             "GET state": self._state,
             "GET record": self._record,
             "GET faults": lambda call, body: {"known": FAULTS, "faults": self.server.faults.faults},
@@ -35,13 +36,7 @@ class Control:
             "POST clock": self._clock,
             "POST halt": self._halt,
             "POST resume": self._resume,
-            "POST carry": self._carry,
-            "POST order": self._order,
-            "POST cancel": self._cancel,
-            "POST drop": lambda call, body: {"dropped": self.server.tickers.drop(int(body.get("code", 0)))},
-            "POST login": lambda call, body: {"request_token": self.server.app.request_token()},
             "POST expire": self._expire,
-            "POST redirect": self._redirect,
         }
 
     def answer(self, call: Call) -> Reply:
@@ -49,9 +44,9 @@ class Control:
         host = call.headers.get("host", "").rpartition(":")[0]
         if "origin" in call.headers or host not in ("127.0.0.1", "localhost"):
             return json_reply({"error": "control calls come from this machine's own programs only"}, 403)
-        act = self._acts.get(f"{call.method} {call.path.removeprefix(_ROOT)}")
+        act = self.acts.get(f"{call.method} {call.path.removeprefix(_ROOT)}")
         if act is None:
-            return json_reply({"error": f"no such control; there is {', '.join(sorted(self._acts))}"}, 404)
+            return json_reply({"error": f"no such control; there is {', '.join(sorted(self.acts))}"}, 404)
         try:
             body = msgspec.json.decode(call.body) if call.body else {}
             if not isinstance(body, dict):
@@ -69,16 +64,17 @@ class Control:
         open_ns, close_ns = server.world.bounds
         now_ns = server.clock.now_ns()
         return {
-            "now": server.app.now_text(),
+            "now": server.now_text(),
             "now_ns": now_ns,
             "speed": server.clock.speed,
             "market": "open" if open_ns <= now_ns < close_ns else "closed",
             "data_ended": server.world.next_ns() is None,
-            "tickers": server.tickers.state(),
-            "orders": len(server.app.book.orders),
-            "trades": len(server.app.book.trades),
-            "net": {server.world.roster.by_key[k].name: q for k, q in server.app.money.net().items()},
+            **self.more_state(),
         }
+
+    def more_state(self) -> dict[str, Any]:
+        """What this broker adds to the state."""
+        return {}
 
     def _record(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         query = dict(call.query)
@@ -107,7 +103,7 @@ class Control:
             clock.jump(clock.now_ns() + round(float(body["advance_s"]) * 1e9))
         self.server.step()
         self.server.wake()
-        return {"now": self.server.app.now_text(), "now_ns": clock.now_ns(), "speed": clock.speed}
+        return {"now": self.server.now_text(), "now_ns": clock.now_ns(), "speed": clock.speed}
 
     def _halt(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         self.server.world.exchange.halt(self._symbols(body))
@@ -125,29 +121,55 @@ class Control:
         by_name = self.server.world.roster.by_name
         return [by_name[tuple(name.split(":", 1))].instrument.symbol for name in names]
 
-    def _carry(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
-        """Bring a position over from the day before."""
-        listed = self.server.world.roster.by_name[body["exchange"], body["tradingsymbol"]]
-        price_p = round(float(body["average_price"]) * 100)
-        self.server.app.money.carry(listed, body.get("product", "NRML"), int(body["quantity"]), price_p)
-        return {"net": self.server.app.money.net().get(listed.key, 0)}
-
-    def _order(self, call: Call, body: dict[str, Any]) -> Any:
-        """An order that the user places elsewhere: same account, no rate limit, no faults."""
-        form = {name: str(value) for name, value in body.items()}
-        made = self.server.app.book.place(form.get("variety", "regular"), form)
-        self.server.tell()
-        return made
-
-    def _cancel(self, call: Call, body: dict[str, Any]) -> Any:
-        made = self.server.app.book.cancel("regular", str(body["order_id"]))
-        self.server.tell()
-        return made
-
     def _expire(self, call: Call, body: dict[str, Any]) -> dict[str, bool]:
         self.server.expire()
         return {"expired": True}
 
+
+class KiteControl(Control):
+    """The control calls of a simulated Kite."""
+
+    def __init__(self, server: KiteServer) -> None:
+        super().__init__(server)
+        self.kite = server
+        self.acts |= {
+            "POST carry": self._carry,
+            "POST order": self._order,
+            "POST cancel": self._cancel,
+            "POST drop": lambda call, body: {"dropped": server.tickers.drop(int(body.get("code", 0)))},
+            "POST login": lambda call, body: {"request_token": server.app.request_token()},
+            "POST redirect": self._redirect,
+        }
+
+    def more_state(self) -> dict[str, Any]:
+        """Tickers, orders, trades and net units by name."""
+        app = self.kite.app
+        return {
+            "tickers": self.kite.tickers.state(),
+            "orders": len(app.book.orders),
+            "trades": len(app.book.trades),
+            "net": {self.kite.world.roster.by_key[k].name: q for k, q in app.money.net().items()},
+        }
+
+    def _carry(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+        """Bring a position over from the day before."""
+        listed = self.kite.world.roster.by_name[body["exchange"], body["tradingsymbol"]]
+        price_p = round(float(body["average_price"]) * 100)
+        self.kite.app.money.carry(listed, body.get("product", "NRML"), int(body["quantity"]), price_p)
+        return {"net": self.kite.app.money.net().get(listed.key, 0)}
+
+    def _order(self, call: Call, body: dict[str, Any]) -> Any:
+        """An order that the user places elsewhere: same account, no rate limit, no faults."""
+        form = {name: str(value) for name, value in body.items()}
+        made = self.kite.app.book.place(form.get("variety", "regular"), form)
+        self.kite.tell()
+        return made
+
+    def _cancel(self, call: Call, body: dict[str, Any]) -> Any:
+        made = self.kite.app.book.cancel("regular", str(body["order_id"]))
+        self.kite.tell()
+        return made
+
     def _redirect(self, call: Call, body: dict[str, Any]) -> dict[str, str]:
-        self.server.app.redirect_url = str(body["url"])
-        return {"url": self.server.app.redirect_url}
+        self.kite.app.redirect_url = str(body["url"])
+        return {"url": self.kite.app.redirect_url}

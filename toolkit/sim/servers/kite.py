@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from toolkit.calendar import to_ist
 from toolkit.portfolio.charges import ChargeSchedule
 from toolkit.sim.kite_account import KiteAccount
 from toolkit.sim.kite_book import KiteBook
@@ -344,10 +343,6 @@ class KiteApp:
     def _basket_margins(self, call: Call) -> dict[str, Any]:
         with_positions = dict(call.query).get("consider_positions", "").lower() == "true"
         return self.money.basket(self._basket(call), with_positions=with_positions)
-
-    def now_text(self) -> str:
-        """The simulated time in Indian clocks, for the record."""
-        return to_ist(self.world.now_ns).isoformat()
 
 
 _LOGIN_AGAIN: Final = Reply(
