@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from pathlib import Path
 
@@ -44,3 +45,126 @@ def _own_home(tmp_path_factory):
         os.environ.pop("TOOLKIT_HOME")
     else:
         os.environ["TOOLKIT_HOME"] = before
+
+
+DAY = dt.date(2026, 7, 13)
+_TERMS = {"valid_on": DAY, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "lot": 65, "freeze_qty": 1800}
+_LISTED = (
+    (40001, "NIFTY 14JUL2026 25000 CE", "NIFTY2671425000CE", "option", dt.date(2026, 7, 14), 2_500_000, "CE", 5),
+    (40002, "NIFTY 14JUL2026 25000 PE", "NIFTY2671425000PE", "option", dt.date(2026, 7, 14), 2_500_000, "PE", 5),
+    (40003, "NIFTY 28JUL2026 FUT", "NIFTY26JULFUT", "future", dt.date(2026, 7, 28), None, None, 10),
+)
+
+
+def _kite_world():
+    """Two options, a future and the index on a quiet market at 10:00, with one move at 10:30."""
+    import polars as pl
+
+    from toolkit.calendar import IST, ist_ns
+    from toolkit.market.schema import CHAIN, FUTURES, INSTRUMENTS, SPOT
+    from toolkit.sim.roster import make_roster
+    from toolkit.sim.tape import make_tape
+    from toolkit.sim.world import World
+
+    names = ("token", "symbol", "source_symbol", "kind", "expiry", "strike_p", "option_type", "tick_p")
+    listed = pl.DataFrame([{**_TERMS, **dict(zip(names, row, strict=True))} for row in _LISTED], schema=INSTRUMENTS)
+
+    def row(when, underlying_ltp, **more):
+        stamp = dt.datetime.combine(DAY, dt.time.fromisoformat(when), IST)
+        return {"ts": stamp, "recv_ts": stamp, "underlying": "NIFTY", "ltp": underlying_ltp, **more}
+
+    def quoted(when, bid, ask, **more):
+        book = {"bid": bid, "ask": ask, "bid_qty": 650, "ask_qty": 650, "volume": 1300, "oi": 6500, "lot": 65}
+        return row(when, bid, **book, **more)
+
+    option = {"expiry": dt.date(2026, 7, 14), "strike_p": 2_500_000}
+    frames = {
+        "chain": pl.DataFrame(
+            [
+                quoted("09:15", 100.0, 100.5, token=40001, option_type="CE", **option),
+                quoted("09:15", 80.0, 80.5, token=40002, option_type="PE", **option),
+                quoted("10:30", 120.0, 120.5, token=40001, option_type="CE", **option),
+            ],
+            schema=CHAIN,
+        ),
+        "futures": pl.DataFrame(
+            [quoted("09:15", 25040.0, 25041.0, token=40003, expiry=dt.date(2026, 7, 28))], schema=FUTURES
+        ),
+        "spot": pl.DataFrame([row("09:15", 25010.0, open=25010.0, high=25010.0, low=25010.0)], schema=SPOT),
+    }
+    roster = make_roster(listed, ["NIFTY"], DAY)
+    bounds = (ist_ns(DAY, dt.time(9, 15)), ist_ns(DAY, dt.time(15, 30)))
+    world = World(roster, make_tape(frames, roster), bounds, {})
+    world.advance(ist_ns(DAY, dt.time(10)))
+    return world
+
+
+class KiteSim:
+    """A simulated Kite in the test's own loop: its faults, clock and record by hand."""
+
+    def __init__(self, server):
+        self.server = server
+        self.app = server.app
+
+    @property
+    def root(self):
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def settings(self, **more):
+        """Settings of a client: logged in, unhurried limits, quick polls."""
+        from toolkit.brokers.kite_settings import KiteSettings
+        from toolkit.config import Secret
+
+        quick = dict.fromkeys(("orders_per_s", "quotes_per_s", "candles_per_s", "others_per_s"), 1000)
+        found = {"root": self.root, "ws_root": self.root.replace("http", "ws"), "api_key": "simkey", "poll_s": 0.02}
+        found |= {"access_token": Secret(self.app.access_token), **quick, "orders_per_min": 9999}
+        return KiteSettings(**{**found, **more})
+
+    def broker(self, **more):
+        """A broker on it that lives in its time."""
+        from toolkit.brokers.kite import KiteBroker
+
+        made = KiteBroker(self.settings(**more))
+        made.follow_venue(0.0)
+        return made
+
+    def fault(self, text):
+        from toolkit.sim.servers.faults import parse_fault
+
+        self.server.faults.add(parse_fault(text))
+
+    def advance(self, seconds):
+        self.server.clock.jump(self.server.clock.now_ns() + int(seconds * 1e9))
+        self.server.step()
+
+    def record(self, kind):
+        return [row for row in self.server.record.kept if row["kind"] == kind]
+
+
+@pytest.fixture
+async def kite_sim(tmp_path):
+    """``await kite_sim(*faults)`` gives a running :class:`KiteSim`."""
+    import contextlib
+
+    from toolkit import tables
+    from toolkit.sim.servers.clock import SimClock
+    from toolkit.sim.servers.faults import FaultBox, parse_fault
+    from toolkit.sim.servers.kite import PROFILES, KiteApp
+    from toolkit.sim.servers.kite_server import KiteServer
+    from toolkit.sim.servers.record import Record
+
+    async with contextlib.AsyncExitStack() as stack:
+        count = 0
+
+        async def start(*faults, profile="unlimited", funds_p=10**9):
+            nonlocal count
+            count += 1
+            world = _kite_world()
+            app = KiteApp(world, "SIM001", funds_p, tables.charges(), PROFILES[profile])
+            box = FaultBox([parse_fault(text) for text in faults], seed=7)
+            server = KiteServer(app, SimClock(world.now_ns, 0.0), Record(tmp_path / f"kite{count}.jsonl"), box)
+            await server.start(0)
+            stack.push_async_callback(server.stop)
+            return KiteSim(server)
+
+        yield start
