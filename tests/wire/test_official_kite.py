@@ -481,3 +481,86 @@ def test_limits_of_production(tmp_path):
     assert out["quotes"][1] == ["NetworkException", "Too many requests", 429]
     kinds = [found[0] for found in out["orders"]]
     assert kinds == ["InputException"] * 10 + ["NetworkException"] * 4
+
+
+FAULTS = """
+import urllib.request
+quick = KiteConnect(key, token, root=root, timeout=0.5)
+def control(method, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{root}/__sim/{path}", data=data, method=method)).read()
+def under(fault, call, *args, **kwargs):
+    control("POST", "faults", {"text": fault})
+    found = error(call, *args, **kwargs)
+    control("DELETE", "faults")
+    return [*found[:1], found[2] if len(found) > 2 else None, type(found[1]).__name__]
+out["reads"] = {fault: under(fault, quick.profile) for fault in READS}
+def place():
+    return quick.place_order("regular", "NFO", SYMBOL, "BUY", 65, "NRML", "LIMIT", price=1.0)
+out["orders"] = {}
+for fault in ORDERS:
+    before = len(kite.orders())
+    outcome = under(fault, place)
+    out["orders"][fault] = [outcome[0], len(kite.orders()) - before]
+out["empty quote"] = (control("POST", "faults", {"text": "empty-quote#1"}), kite.quote("NSE:NIFTY 50"))[1]
+"""
+READS = {
+    "status:400": ("InputException", 400),
+    "status:401": ("TokenException", 401),
+    "status:403": ("TokenException", 403),
+    "status:429,retry-after=1": ("NetworkException", 429),
+    "status:500": ("GeneralException", 500),
+    "status:503": ("NetworkException", 503),
+    "status:504": ("NetworkException", 504),
+    "html:502": ("DataException", 502),
+    "failure-200": ("GeneralException", 200),
+    "no-error-type": ("TypeError", None),
+    "redirect": ("DataException", 502),
+    "empty": ("DataException", 502),
+    "truncated": ("DataException", 502),
+    "charset": ("no error", None),
+    "no-content-type": ("KeyError", None),
+    "list": ("AttributeError", None),
+    "short": ("ChunkedEncodingError", None),
+    "cut-before": ("ConnectionError", None),
+    "cut-after": ("ConnectionError", None),
+    "hang": ("ReadTimeout", None),
+    "no-reply": ("ReadTimeout", None),
+    "delay:1": ("ReadTimeout", None),
+    "chunked": ("no error", None),
+    "big:10": ("no error", None),
+}
+ORDERS = {
+    "cut-before": ("ConnectionError", 0),
+    "cut-after": ("ConnectionError", 1),
+    "hang": ("ReadTimeout", 0),
+    "no-reply": ("ReadTimeout", 1),
+    "delay:1": ("ReadTimeout", 1),
+    "html:502": ("DataException", 0),
+    "html:502,after": ("DataException", 1),
+    "status:503,after": ("NetworkException", 1),
+    "truncated": ("DataException", 1),
+    "no-content-type": ("KeyError", 1),
+    "status:429": ("NetworkException", 0),
+    "chunked": ("no error", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def faults(ready):
+    return client(ready, f"SYMBOL, READS, ORDERS = {SYMBOL!r}, {list(READS)!r}, {list(ORDERS)!r}\n" + FAULTS)
+
+
+@pytest.mark.parametrize("fault", READS)
+def test_what_the_official_client_makes_of_each_fault(faults, fault):
+    kind, code, _ = faults["reads"][fault]
+    assert (kind, code) == READS[fault]
+
+
+@pytest.mark.parametrize("fault", ORDERS)
+def test_an_error_at_the_client_does_not_tell_whether_the_order_stands(faults, fault):
+    assert tuple(faults["orders"][fault]) == ORDERS[fault]
+
+
+def test_quotes_may_come_back_empty(faults):
+    assert faults["empty quote"] == {}

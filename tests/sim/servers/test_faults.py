@@ -73,6 +73,8 @@ def test_the_next_fault_takes_over_when_one_is_used_up():
     ("pattern", "call", "matches"),
     [
         ("*", "GET /orders", True),
+        ("*", "GET /login", False),
+        ("/login", "GET /login", True),
         ("POST /orders", "POST /orders/regular", True),
         ("POST /orders", "GET /orders", False),
         ("/orders", "DELETE /orders/regular/1", True),

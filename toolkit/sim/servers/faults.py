@@ -62,6 +62,7 @@ FAULTS: Final = {**STAND_INS, **DAMAGE, **STATES, **FEED}
 _TEXT: Final = re.compile(
     r"(?P<name>[a-z][a-z0-9-]*)(:(?P<arg>[^@#+~]*))?(@(?P<call>[^#+~]+))?(#(?P<count>\d+))?(\+(?P<skip>\d+))?(~(?P<chance>\d*\.?\d+))?"
 )
+LOGIN_PATH: Final = "/login"
 _HTML: Final = (
     b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
@@ -199,7 +200,7 @@ def stand_in(fault: Fault) -> Reply:
     if fault.name == "html":
         return Reply(status=code, headers={"Content-Type": "text/html"}, body=_HTML)
     if fault.name == "redirect":
-        return Reply(status=302, headers={"Location": "/login", "Content-Type": "text/html"}, body=b"")
+        return Reply(status=302, headers={"Location": LOGIN_PATH, "Content-Type": "text/html"}, body=b"")
     headers = {"Content-Type": "application/json"}
     told: dict[str, Any] = {"status": "error", "message": "Simulated failure.", "data": None}
     if fault.name == "status":
@@ -240,9 +241,9 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
 
 
 def _matches(pattern: str, call: str) -> bool:
-    """``POST /orders`` matches calls that start so; ``*`` or a bare path any method."""
+    """``POST /orders`` matches calls that start so; a bare path any method; ``*`` all but the login page."""
     if pattern == "*":
-        return True
+        return not call.endswith(LOGIN_PATH)
     want_method, space, want_path = pattern.strip().rpartition(" ")
     method, _, path = call.partition(" ")
     return path.startswith(want_path) and (not space or want_method.upper() in ("*", method))
