@@ -12,6 +12,7 @@ from toolkit.errors import BadData, nearest
 __all__ = ["BENCHES"]
 
 BENCHES: dict[str, str] = {
+    "feed": "toolkit.bench.feed",
     "oi": "toolkit.bench.oi",
     "pricing": "toolkit.bench.pricing",
     "replay": "toolkit.bench.replay",

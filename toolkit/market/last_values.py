@@ -57,22 +57,25 @@ class LastValues:
         if not len(ticks):
             return
         slots = self._slots(ticks["token"].astype(np.int64))
+        taken: Any = slice(None)
         if self._stamped:
-            late = (ticks["exch_s"] != 0) & (ticks["exch_s"] < self._rows["exch_s"][slots])
+            stamp = ticks["exch_s"]
+            late = (stamp != 0) & (stamp < self._rows["exch_s"][slots])
             if late.any():
                 self.late += int(late.sum())
-                ticks, slots = ticks[~late], slots[~late]
-            stamp = ticks["exch_s"]
+                taken = np.flatnonzero(~late)
+                stamp = stamp[taken]
             if bool((stamp[1:] < stamp[:-1]).any()):
                 order = np.argsort(stamp, kind="stable")
-                ticks, slots = ticks[order], slots[order]
-        self._rows[slots] = ticks
+                taken = order if isinstance(taken, slice) else taken[order]
+        slots = slots[taken]
+        _words(self._rows)[slots] = _words(ticks)[taken]
         self._known[slots] = True
         self._dirty[slots] = True
 
     def rows(self) -> Ticks:
         """A copy of the newest ticks, by ascending token."""
-        return self._rows[self._known]
+        return self._copy(self._known)
 
     def row(self, token: int) -> Any | None:
         """The newest tick of one instrument, None before the first."""
@@ -83,7 +86,7 @@ class LastValues:
 
     def changed(self) -> Ticks:
         """A copy of what has changed since the last call, by ascending token."""
-        out = self._rows[self._dirty]
+        out = self._copy(self._dirty)
         self._dirty[:] = False
         return out
 
@@ -92,6 +95,10 @@ class LastValues:
         stay = np.isin(self._tokens, np.fromiter(tokens, np.int64))
         self._tokens, self._rows = self._tokens[stay], self._rows[stay]
         self._known, self._dirty = self._known[stay], self._dirty[stay]
+
+    def _copy(self, chosen: npt.NDArray[np.bool_]) -> Ticks:
+        rows: Ticks = _words(self._rows)[chosen].reshape(-1).view(self._rows.dtype)
+        return rows
 
     def _slots(self, tokens: Ints) -> Ints:
         slots = np.searchsorted(self._tokens, tokens)
@@ -109,6 +116,13 @@ class LastValues:
             held = getattr(self, name)
             setattr(self, name, np.concatenate([held, np.zeros(len(fresh), held.dtype)])[order])
         return np.searchsorted(self._tokens, tokens)
+
+
+def _words(ticks: Ticks) -> npt.NDArray[Any]:
+    """Rows as plain integers, (n, words): moving those costs a twentieth of moving structured rows."""
+    size = ticks.dtype.itemsize
+    word = np.uint64 if size % 8 == 0 else np.uint8
+    return np.ascontiguousarray(ticks).view(word).reshape(len(ticks), size // np.dtype(word).itemsize)
 
 
 class Depth(NamedTuple):
