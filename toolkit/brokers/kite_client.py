@@ -9,6 +9,7 @@ thread: ``import kiteconnect`` starts Twisted.
 from __future__ import annotations
 
 import email.utils
+import http.client
 import http.cookiejar
 import time
 from collections.abc import Callable, Mapping
@@ -142,21 +143,22 @@ class Wire:
 
     def _read(self, response: requests.Response, most: int, deadline: float) -> bytes | None:
         """The body; None when it is larger than allowed or damaged in its compression."""
-        import requests
+        from urllib3.exceptions import DecodeError, HTTPError
 
         parts: list[bytes] = []
         size = 0
         try:
-            for chunk in response.iter_content(_CHUNK):
+            # read1 gives what has come: read and iter_content wait for a whole chunk, however slowly it trickles in.
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 size += len(chunk)
                 if size > most:
                     return None
                 if time.monotonic() > deadline:
                     raise WireError(Answer(status=response.status_code, shape="cut", text="the answer took too long"))
                 parts.append(chunk)
-        except requests.exceptions.ContentDecodingError:
+        except DecodeError:
             return None
-        except requests.RequestException:
+        except (HTTPError, OSError, http.client.HTTPException):
             raise WireError(Answer(status=response.status_code, shape="cut", text="the answer broke off")) from None
         return b"".join(parts)
 

@@ -115,6 +115,7 @@ def check_root(
     *,
     schemes: tuple[str, str] = ("http", "https"),
     path: bool = True,
+    section: str = "kite",
 ) -> str:
     """Check a broker's address and give it without its last slash.
 
@@ -131,16 +132,16 @@ def check_root(
         parts = urlsplit(root.strip())
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise BadSetting(f"[kite] {name} is not an address; give scheme://host:port") from None
+        raise BadSetting(f"[{section}] {name} is not an address; give scheme://host:port") from None
     if parts.scheme not in schemes or not host:
-        raise BadSetting(f"[kite] {name} must be {schemes[1]}://host:port, was {_shown(root)!r}")
+        raise BadSetting(f"[{section}] {name} must be {schemes[1]}://host:port, was {_shown(root)!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadSetting(f"[kite] {name} must carry no credentials, query or fragment, was {_shown(root)!r}")
+        raise BadSetting(f"[{section}] {name} must carry no credentials, query or fragment, was {_shown(root)!r}")
     if not path and parts.path.strip("/"):
-        raise BadSetting(f"[kite] {name} takes no path (use route_prefix), was {_shown(root)!r}")
+        raise BadSetting(f"[{section}] {name} takes no path (use route_prefix), was {_shown(root)!r}")
     if parts.scheme in _PLAIN and not is_loopback(host) and host not in set(allow_plain_http):
         raise BadSetting(
-            f"[kite] {name}: plain {parts.scheme} to {host} is not allowed; use {_PLAIN[parts.scheme]}, "
+            f"[{section}] {name}: plain {parts.scheme} to {host} is not allowed; use {_PLAIN[parts.scheme]}, "
             f"or name the host in [risk] allow_plain_http"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
