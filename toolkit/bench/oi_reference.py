@@ -71,7 +71,7 @@ def polars_day(frame: pl.DataFrame) -> pl.DataFrame:
     first = wide.filter(pl.col("ts") == pl.col("ts").min().over("expiry")).select(
         "expiry", "strike_p", pl.col("ce").alias("ce0"), pl.col("pe").alias("pe0")
     )
-    laid = wide.join(first, on=["expiry", "strike_p"], how="left").with_columns(
+    laid = wide.join(first, on=["expiry", "strike_p"], how="left", maintain_order="left").with_columns(
         (pl.col("ce") + pl.col("pe")).cum_sum().over(key).alias("cum"),
         pl.col("pe").sum().over(key).alias("puts"),
         (pl.col("strike_p").shift(-1).over(key) - pl.col("strike_p")).alias("h"),
