@@ -24,7 +24,7 @@ PRODUCTS: Final = {"NFO": ("NRML", "MIS"), "BFO": ("NRML", "MIS"), "NSE": ("CNC"
 ORDER_TYPES: Final = ("LIMIT", "MARKET", "SL", "SL-M")
 VALIDITIES: Final = ("DAY", "IOC", "TTL")
 _TAG: Final = re.compile(r"[ -~]{1,20}")
-_NUMBER: Final = re.compile(r"-?\d{1,12}(\.\d{1,20})?")
+_NUMBER: Final = re.compile(r"-?\d{1,12}(\.\d{1,20})?", re.ASCII)
 _SLICES: Final = 10
 # Automatic market protection in percent by price in rupees, as Zerodha publishes it.
 _OPTION_STEPS: Final = ((10.0, 5.0), (100.0, 3.0), (500.0, 2.0), (float("inf"), 1.0))

@@ -75,7 +75,7 @@ class KiteGtt:
 
     def row(self, trigger_id: str) -> dict[str, Any]:
         """One trigger."""
-        row = self._rows.get(int(trigger_id)) if trigger_id.isdigit() else None
+        row = self._rows.get(int(trigger_id)) if trigger_id.isascii() and trigger_id.isdigit() else None
         if row is None:
             raise WireRefusal(404, "GeneralException", "Couldn't find that trigger.")
         return row

@@ -65,7 +65,7 @@ def find(world: World, wanted: Sequence[str]) -> dict[str, Listed]:
     found = {}
     for text in wanted:
         venue, _, name = text.partition(":")
-        row = world.roster.by_key.get(int(text)) if text.isdigit() else world.roster.by_name.get((venue, name))
+        row = world.roster.by_key.get(int(text)) if _digits(text) else world.roster.by_name.get((venue, name))
         if row is not None:
             found[text] = row
     return found
@@ -128,7 +128,7 @@ def candles(world: World, token: str, interval: str, query: Mapping[str, str]) -
     WireRefusal
         For an unknown token, interval or date, or more days than Kite serves at once.
     """
-    row = world.roster.by_key.get(int(token)) if token.isdigit() else None
+    row = world.roster.by_key.get(int(token)) if _digits(token) else None
     if row is None:
         raise WireRefusal(400, "InputException", "invalid token")
     if interval not in INTERVALS:
@@ -169,6 +169,10 @@ def _candles(world: World, key: int, minutes: int, start: int, end: int, with_oi
             found.append([*candle, int(known[-1]) if len(known) else 0] if with_oi else candle)
         volume_before = volume
     return found
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 12
 
 
 def _bound(query: Mapping[str, str], name: str) -> int:

@@ -7,6 +7,8 @@ import hashlib
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PROOF = "7b47a9239417310c273435e60a7118c2e05174b9883bd2d839f4d39bea555557"
 
@@ -275,3 +277,58 @@ async def test_every_endpoint_in_scope_answers(serve):
         assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json"), path
         assert set(reply.json()) == {"status", "data"}
         assert int(reply.headers["content-length"]) == len(reply.content)
+
+
+@pytest.fixture(scope="module")
+def any_app(make_world):
+    from toolkit import tables
+    from toolkit.sim.servers.kite import PROFILES, KiteApp
+
+    world = make_world(
+        [
+            ("09:15:00", "CE", 100.0, 650, 100.5, 130, 100.0, 1300),
+            ("09:15:00", "SPOT", None, None, None, None, 25010.0, None),
+        ]
+    )
+    return KiteApp(world, "SIM001", 10_000_000_00, tables.charges(), PROFILES["unlimited"])
+
+
+_PARTS = st.sampled_from(
+    ["orders", "regular", "iceberg", "amo", "trades", "quote", "ltp", "instruments", "historical", "256265", "10240258", "minute", "gtt", "triggers",
+     "100001", "user", "margins", "equity", "portfolio", "positions", "charges", "basket", "session", "token", "2607130000046137344", "²", "%00", ""]
+)  # fmt: skip
+_FORM = st.dictionaries(
+    st.sampled_from(["exchange", "tradingsymbol", "transaction_type", "quantity", "product", "order_type", "price", "trigger_price", "validity", "validity_ttl",
+                     "tag", "autoslice", "iceberg_legs", "iceberg_quantity", "market_protection", "type", "condition", "orders", "i", "from", "to", "old_product"]),
+    st.one_of(st.sampled_from(["NFO", "NIFTY2671425000CE", "BUY", "SELL", "65", "130", "1e9", "NRML", "LIMIT", "MARKET", "SL", "90", "101", "-1", "nan", "true", "TTL", "5", "²", "2026-07-13"]), st.text(max_size=8)),
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
+    st.lists(_PARTS, max_size=4),
+    _FORM,
+    st.one_of(st.none(), st.binary(max_size=40)),
+)
+def test_any_call_is_answered_or_refused(any_app, method, parts, form, body):
+    from toolkit.sim.kite_form import WireRefusal
+    from toolkit.sim.servers.http import Call, Reply
+
+    headers = {
+        "x-kite-version": "3",
+        "authorization": f"token simkey:{any_app.access_token}",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    call = Call(
+        method=method,
+        path="/" + "/".join(parts),
+        query=tuple(form.items()),
+        headers=headers,
+        body=body or b"",
+        head=b"",
+    )
+    try:
+        assert isinstance(any_app.serve(call, 0), Reply)
+    except WireRefusal as refusal:
+        assert refusal.code in (400, 403, 404, 405, 429)  # noqa: PT017 - both outcomes are right

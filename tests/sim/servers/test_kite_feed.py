@@ -237,7 +237,9 @@ async def test_half_open_answers_nothing_and_stays(serve, dial):
         assert beat(await take(await dial(client), beat))
 
 
-@pytest.mark.parametrize(("text_", "code"), [("drop#1", None), ("drop:1001#1", 1001), ("drop:1000#1", 1000)])
+@pytest.mark.parametrize(
+    ("text_", "code"), [("drop#1", None), ("drop:mid#1", None), ("drop:1001#1", 1001), ("drop:1000#1", 1000)]
+)
 async def test_drops(serve, dial, text_, code):
     client = await serve(text_)
     ws = await dial(client)

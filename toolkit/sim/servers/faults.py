@@ -53,7 +53,7 @@ FEED: Final = {
     "silent": "heartbeats and pongs, but no ticks: silent or silent:S",
     "mute": "nothing is sent at all, pings are answered: mute or mute:S",
     "half-open": "nothing is read or sent any more and nothing closes",
-    "drop": "ticker connections break: drop (reset), or drop:1001 (closed with that code)",
+    "drop": "ticker connections break: drop (reset), drop:1001 (closed with that code), drop:mid (inside a frame)",
     "malformed": "a tick frame is spoiled: malformed:cut, count, length, token, short, text or array",
     "duplicate-updates": "each order update comes twice",
     "shuffle-updates": "order updates come in another order",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any, Final
@@ -24,7 +25,12 @@ __all__ = ["Ticker", "TickerBoard"]
 
 _MOST_TOKENS: Final = 3000
 _MOST_BUFFERED: Final = 16 * 1024 * 1024
+# The library logs each request line at debug level, and Kite's carries the token.
+_QUIET: Final = logging.getLogger("toolkit.sim.ticker")
+_QUIET.disabled = True
 _COMMAND: Final = msgspec.json.Decoder(dict[str, Any])
+# A binary message that promises 400 bytes, and its first four.
+_HALF_FRAME: Final = b"\x82\x7e\x01\x90" + b"\x00\x02\x00\xb8"
 CALL: Final = "WS /"
 
 
@@ -35,7 +41,7 @@ class Ticker:
         self.number = number
         self.writer = writer
         self.modes: dict[int, str] = {}
-        self.protocol = ServerProtocol(max_size=1 << 20)
+        self.protocol = ServerProtocol(max_size=1 << 20, logger=_QUIET)
         self.opened_ns = time.monotonic_ns()
         self.deaf = False
         self.sent = 0
@@ -166,13 +172,17 @@ class TickerBoard:
                 ticker.send(HEARTBEAT)
         fault = self.faults.draw(("drop",), CALL) if self.tickers else None
         if fault is not None:
-            self.drop(int(fault.figure(0)))
+            self.drop(int(fault.figure(0)), mid="mid" in fault.words)
 
-    def drop(self, code: int = 0) -> int:
-        """Break every connection: with a close frame of ``code``, or (0) by a reset; gives how many."""
+    def drop(self, code: int = 0, *, mid: bool = False) -> int:
+        """Break every connection: with a close frame of ``code``, or (0) by a reset, or in the middle of a
+        frame; gives how many."""
         held = list(self.tickers.values())
         for ticker in held:
-            if not code:
+            if mid:
+                ticker.writer.write(_HALF_FRAME)
+                ticker.writer.close()
+            elif not code:
                 abort(ticker.writer)
             elif ticker.protocol.state.name == "OPEN":
                 ticker.protocol.send_close(code)
