@@ -44,6 +44,15 @@ def test_an_earlier_result_is_replaced_as_a_whole(tmp_path):
     assert (out / "orders.csv").read_text() == "new"
 
 
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "far", target_is_directory=True)
+    with fresh_folder(tmp_path / "out") as folder:
+        put(folder, orders="1")
+    assert (tmp_path / "out").is_symlink()
+    assert tree(tmp_path / "far") == ["orders.csv"]
+
+
 def test_a_result_of_several_days_is_replaced_with_its_journals(tmp_path):
     out = tmp_path / "out"
     with fresh_folder(out) as folder:

@@ -254,6 +254,41 @@ def test_a_damaged_manifest_is_one_line(tmp_path, text):
         read_manifest(tmp_path)
 
 
+PART = {"date": "2026-07-13", "underlying": "NIFTY", "path": "chain/x.parquet", "rows": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"name": None}, "name must be str, was None"),
+        ({"synthetic": "no"}, "synthetic must be bool, was 'no'"),
+        ({"parts": {"chain": 5}}, "a part of chain lacks one of date, underlying, path, rows"),
+        ({"parts": {"chain": [{}]}}, "a part of chain lacks one of"),
+        ({"parts": {"chain": [PART | {"rows": "3"}]}}, "a part of chain lacks one of"),
+        ({"parts": {"chain": [PART | {"date": "13-07-2026"}]}}, "has date '13-07-2026'"),
+        ({"parts": {"chain": [PART | {"path": "../x.parquet"}]}}, r"path '\.\./x\.parquet'"),
+        ({"parts": {"chain": [PART | {"path": "/x.parquet"}]}}, "path '/x.parquet'"),
+    ],
+)
+def test_a_manifest_that_no_writer_leaves_is_refused(tmp_path, change, text):
+    sound = {"schema_version": 1, "name": "x", "synthetic": False, "parts": {"chain": [PART]}}
+    (tmp_path / "session.json").write_text(json.dumps(sound))
+    assert read_manifest(tmp_path) == sound
+    (tmp_path / "session.json").write_text(json.dumps(sound | change))
+    with pytest.raises(BadData, match=f"is damaged: .*{text}.*; restore it or import again"):
+        read_manifest(tmp_path)
+
+
+def test_a_store_behind_a_link_is_written_where_it_is(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far", target_is_directory=True)
+    with StoreWriter(tmp_path / "link") as writer:
+        writer.commit({"name": "x"})
+    assert (tmp_path / "link").is_symlink()
+    assert read_manifest(tmp_path / "far")["name"] == "x"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["far", "link"]
+
+
 def test_a_folder_without_a_manifest_is_not_a_store(tmp_path):
     with pytest.raises(BadData, match="not a session store"):
         read_manifest(tmp_path)

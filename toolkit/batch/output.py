@@ -34,7 +34,7 @@ def fresh_folder(out: Path, names: tuple[str, ...] = _OURS) -> Iterator[Path]:
     BadData
         Before the block runs: when ``out`` cannot be written or holds other files.
     """
-    out = out.expanduser().absolute()
+    out = out.expanduser().resolve()
     _refuse_foreign(out, names)
     made = [parent for parent in out.parents if not parent.exists()]
     try:

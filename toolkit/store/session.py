@@ -119,7 +119,9 @@ class _Disk:
         try:
             return pl.read_parquet(files, columns=columns, hive_partitioning=False)
         except FileNotFoundError:
-            raise BadData(f"{self.path} changed or lost a part while it was open; open it again") from None
+            raise BadData(
+                f"{self.path} changed or lost a part; open it again, or import the day's files again"
+            ) from None
         except (pl.exceptions.PolarsError, OSError) as error:
             text = " ".join(str(error).split())[:120]
             raise BadData(f"{self.path} has a damaged part ({text}); import the day's files again") from None

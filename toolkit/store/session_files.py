@@ -16,6 +16,7 @@ other: recorded snapshots replace a closing snapshot, which never joins them.
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import fcntl
 import hashlib
@@ -72,6 +73,7 @@ UNITS: Final = {
 _KNOWN: Final = ("name", "synthetic", "source")
 _ALL: Final = "_"
 _FLUSHERS: Final = 8
+_PART: Final[dict[str, type]] = {"date": str, "underlying": str, "path": str, "rows": int}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -96,7 +98,32 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise BadData(f"{file} has schema version {version}, this toolkit reads up to {SCHEMA_VERSION}; upgrade it")
     if not isinstance(found.get("parts"), dict):
         raise BadData(f"{file} names no parts; restore it or import again")
+    wrong = _misfit(found)
+    if wrong:
+        raise BadData(f"{file} is damaged: {wrong}; restore it or import again")
     return dict(found)
+
+
+def _misfit(found: dict[str, Any]) -> str:
+    """What of a manifest is not as a writer leaves it, or nothing."""
+    for key, kind in (("name", str), ("synthetic", bool)):
+        if not isinstance(found.get(key), kind):
+            return f"{key} must be {kind.__name__}, was {found.get(key)!r}"
+    for table, parts in found["parts"].items():
+        for part in parts if isinstance(parts, list) else [parts]:
+            if not (isinstance(part, dict) and _PART.items() <= {k: type(part.get(k)) for k in _PART}.items()):
+                return f"a part of {table} lacks one of {', '.join(_PART)}"
+            path = Path(part["path"])
+            if not _is_date(part["date"]) or path.is_absolute() or ".." in path.parts:
+                return f"a part of {table} has date {part['date']!r} and path {part['path']!r}"
+    return ""
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def instruments_file(path: Path, manifest: Mapping[str, Any]) -> Path | None:
@@ -127,7 +154,7 @@ class StoreWriter:
     _lock: int | None = None
 
     def __init__(self, path: str | Path, *, replace: bool = False) -> None:
-        self.path = Path(path).absolute()
+        self.path = Path(path).expanduser().resolve()
         self.replace = replace
         self._stage = self.path.parent / f".{self.path.name}.incoming-{os.getpid()}"
         self._made: list[Path] = []
