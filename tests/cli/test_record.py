@@ -1,0 +1,234 @@
+"""``toolkit record`` against the simulated exchange: what it chooses, Ctrl-C, kill -9, refusals."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from toolkit.cli.record import choose
+from toolkit.errors import BadData
+from toolkit.store.session import open_session
+from toolkit.types import Instrument, Kind, OptionType
+
+ROOT = Path(__file__).resolve().parents[2]
+pytest.importorskip("websockets", reason="the feed is in the extra kite")
+pytest.importorskip("kiteconnect", reason="the broker is in the extra kite")
+
+
+def listed(token: int, kind: Kind, expiry: int | None = None, strike: int | None = None, cp: str = "CE") -> Instrument:
+    return Instrument(
+        instrument_id=token,
+        symbol=f"NIFTY {token}",
+        exchange="NSE",
+        segment="NSE_FO",
+        underlying="NIFTY",
+        kind=kind,
+        lot=65,
+        tick_p=5,
+        expiry=None if expiry is None else dt.date(2026, 7, expiry),
+        strike_p=None if strike is None else strike * 100,
+        option_type=None if strike is None else OptionType(cp),
+        token=token,
+    )
+
+
+def market() -> list[Instrument]:
+    options = [
+        listed(1000 * expiry + strike // 50 + (0 if cp == "CE" else 500), Kind.OPTION, expiry, strike, cp)
+        for expiry in (14, 21, 28)
+        for strike in range(24_000, 25_001, 50)
+        for cp in ("CE", "PE")
+    ]
+    return [*reversed(options), listed(7, Kind.FUTURE, 28), listed(8, Kind.FUTURE, 30), listed(9, Kind.INDEX)]
+
+
+def test_it_chooses_the_nearest_expiries_around_the_money_the_future_and_the_index() -> None:
+    chosen = choose(market(), "NIFTY", 24_512.0, expiries=2, strikes=3)
+    options = [i for i in chosen if i.kind is Kind.OPTION]
+    assert sorted({i.strike_p // 100 for i in options}) == list(range(24_350, 24_651, 50))
+    assert sorted({i.expiry.day for i in options}) == [14, 21]
+    assert len(options) == 7 * 2 * 2
+    assert [i.token for i in chosen if i.kind is not Kind.OPTION] == [7, 9]
+
+
+def test_at_the_edge_of_the_grid_it_takes_what_there_is() -> None:
+    options = [i for i in choose(market(), "NIFTY", 10.0, 1, 2) if i.kind is Kind.OPTION]
+    assert sorted({i.strike_p // 100 for i in options}) == [24_000, 24_050, 24_100]
+
+
+def test_an_unknown_price_keeps_every_strike_and_no_option_is_refused() -> None:
+    assert len([i for i in choose(market(), "NIFTY", None, 1, 2) if i.kind is Kind.OPTION]) == 42
+    with pytest.raises(BadData, match="no option on 'NIFTY' is listed"):
+        choose([listed(9, Kind.INDEX)], "NIFTY", 1.0, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory):
+    """A simulated Kite on the shipped sample, at a minute in which it ticks each second."""
+    home = tmp_path_factory.mktemp("sim")
+    env = {**os.environ, "TOOLKIT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "toolkit", "sim", "kite", "--at", "11:00:30", "--profile", "unlimited"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        ready = json.loads(line)
+        yield ready, {**env, **ready["env"], "TOOLKIT_ENGINE__CLOCK": "venue"}
+        process.terminate()
+        process.wait(10)
+
+
+def control(ready: dict, method: str, name: str, body: dict | None = None) -> dict:
+    data = json.dumps(body or {}).encode()
+    request = urllib.request.Request(
+        f"{ready['url']}/__sim/{name}", data=data, method=method, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def command(*words: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "toolkit",
+        "record",
+        "--every",
+        "1",
+        "--flush",
+        "0.5",
+        "--strikes",
+        "5",
+        "--expiries",
+        "1",
+        *words,
+    ]
+
+
+def wait_for_rows(path: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None:
+        if (path / "session.json").exists() and open_session(path).frame("chain").height:
+            return
+        process_wait(process, 0.1)
+    raise AssertionError(process.stderr.read())
+
+
+def process_wait(process: subprocess.Popen, seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
+def test_what_was_recorded_when_it_ended_is_a_session(sim, tmp_path, how) -> None:
+    _, env = sim
+    to = tmp_path / "rec"
+    with subprocess.Popen(
+        command("--to", str(to), "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    ) as process:
+        wait_for_rows(to, process)
+        process.send_signal(how)
+        out, err = process.communicate(timeout=30)
+    session = open_session(to)
+    assert session.underlyings() == ["NIFTY"]
+    assert session.synthetic, "a loopback broker is a simulated market"
+    chain = session.frame("chain")
+    assert chain["expiry"].n_unique() == 1
+    assert chain["strike_p"].n_unique() == 11
+    assert chain["spot"].null_count() == 0
+    assert session.dates() == [dt.date(2026, 7, 13)], "the day of the venue, not ours"
+    if how is signal.SIGINT:
+        assert process.returncode == 0
+        found = json.loads(out)
+        assert found["lost"] == 0
+        assert found["snapshots"] >= 1
+        assert found["instruments"] == 24
+        assert err == ""
+    run = subprocess.run(
+        [sys.executable, "-m", "toolkit", "oi", str(to), "--underlying", "NIFTY", "--out", str(tmp_path / "oi")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "oi" / "report.html").stat().st_size > 0
+    if how is signal.SIGKILL:
+        words = [
+            sys.executable,
+            "-m",
+            "toolkit",
+            "replay",
+            str(to),
+            "--underlying",
+            "NIFTY",
+            "--strategy",
+            "oi-wall",
+            "--out",
+            str(tmp_path / "replay"),
+            "--json",
+        ]
+        run = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["snapshots"] >= 1
+
+
+def test_an_unknown_underlying_names_the_nearest_and_leaves_nothing(sim, tmp_path) -> None:
+    run = subprocess.run(
+        command("--to", str(tmp_path / "rec"), "--underlying", "NIFTI", "--seconds", "1"),
+        env=sim[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert "no contract on 'NIFTI' is listed; did you mean 'NIFTY'" in run.stderr
+    assert not (tmp_path / "rec").exists()
+
+
+def test_a_dead_token_is_refused_in_one_line(sim, tmp_path) -> None:
+    env = {**sim[1], "TOOLKIT_KITE__ACCESS_TOKEN": "expired"}
+    run = subprocess.run(
+        command("--to", str(tmp_path / "rec"), "--seconds", "5"), env=env, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 3
+    assert "toolkit login kite" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert not (tmp_path / "rec").exists()
+
+
+def test_a_feed_without_a_data_subscription_says_so(sim, tmp_path) -> None:
+    ready, env = sim
+    control(ready, "POST", "faults", {"text": "handshake:403"})
+    try:
+        run = subprocess.run(
+            command("--to", str(tmp_path / "rec"), "--seconds", "5"),
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        control(ready, "DELETE", "faults")
+    assert run.returncode == 3
+    assert "no data subscription" in run.stderr
+
+
+def test_paper_has_no_feed_of_its_own(tmp_path) -> None:
+    run = subprocess.run(
+        command("--to", str(tmp_path / "rec"), "--broker", "paper"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert run.returncode == 1
+    assert "no live market feed to record" in run.stderr
