@@ -136,3 +136,35 @@ def test_implied_forward():
     call, put = (pricing.price(cp, 104.0, k, 0.5, 0.2, 0.06) for cp in (1, -1))
     assert pricing.implied_forward(k, call, put, math.exp(-0.03)) == pytest.approx(np.full(3, 104.0), rel=1e-13)
     assert np.isnan(pricing.implied_forward(k, np.nan, put)).all()
+
+
+def bsm_rows(n):
+    """Spots with rates and yields around the money, priced in 50 digits."""
+    from mpmath import mp, mpf
+
+    rng = np.random.default_rng(3)
+    tail = lambda z: mp.erfc(z / mp.sqrt(2)) / 2  # noqa: E731
+    while n:
+        s, t = 10.0 ** rng.uniform(-3, 0), 10.0 ** rng.uniform(-3, 0.7)
+        spot, r, q, cp = 24500.0, rng.uniform(-0.02, 0.12), rng.uniform(0, 0.05), rng.choice([-1.0, 1.0])
+        k = spot * math.exp((r - q) * t + rng.normal() * s * 1.5)
+        v = s / math.sqrt(t)
+        with mp.workdps(50):
+            root, df = mpf(v) * mp.sqrt(mpf(t)), mp.exp(-mpf(r) * t)
+            forward = spot * mp.exp((mpf(r) - mpf(q)) * t)
+            d1 = mp.log(forward / k) / root + root / 2
+            price = df * cp * (forward * tail(-cp * d1) - k * tail(-cp * (d1 - root)))
+            vega = df * forward * mp.npdf(d1) * mp.sqrt(mpf(t))
+            shift = float((float(price) - price) / vega)
+        if price > 1e-290 and price * ULP < 1e-9 * vega * v:
+            n -= 1
+            yield (cp, float(price), spot, k, t, r, q), v, shift, ULP * float(price / vega) + ULP * v / 2
+
+
+def test_bsm_reaches_the_attainable_error_too():
+    times = []
+    for (cp, value, spot, k, t, r, q), v, shift, attainable in bsm_rows(250):
+        got = pricing.implied_vol(cp, value, spot, k, t, r, model="bsm", dividend=q)
+        times.append(abs((got - v) - shift) / attainable)
+    assert max(times) <= 10.0
+    assert np.median(times) <= 1.5

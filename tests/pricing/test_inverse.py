@@ -45,19 +45,20 @@ def test_one_step_reaches_the_root_from_one_in_ten_thousand():
 @pytest.mark.parametrize("x", [0.0, 1e-6, 0.1, 1.0, 6.9])
 def test_careful_root(s, x):
     f, k = 1.0, math.exp(x)
+    x = math.log(k)
     c = pricing.price(1, f, k, 1.0, s)
     vega = pricing.greeks(1, f, k, 1.0, s).vega
     if c == 0.0 or c * 2.0**-52 > 1e-9 * vega * s:
         return
     attainable = 2.0**-53 * (c / vega + s)
-    assert abs(inverse.implied_total(f, k, c) - s) <= 12 * attainable
+    assert abs(inverse.implied_total(f, x, k - f, c) - s) <= 12 * attainable
 
 
 def test_bounds_of_the_careful_root():
-    assert inverse.implied_total(1.0, 1.2, 0.0) == 0.0
-    assert inverse.implied_total(1.0, 1.2, 1.0) == math.inf
-    assert math.isnan(inverse.implied_total(1.0, 1.2, 1.1))
-    assert math.isnan(inverse.implied_total(1.0, 1.2, -0.1))
+    assert inverse.implied_total(1.0, 0.2, 0.22, 0.0) == 0.0
+    assert inverse.implied_total(1.0, 0.2, 0.22, 1.0) == math.inf
+    assert math.isnan(inverse.implied_total(1.0, 0.2, 0.22, 1.1))
+    assert math.isnan(inverse.implied_total(1.0, 0.2, 0.22, -0.1))
     assert math.isnan(inverse.implied_one(1.0, math.nan, 1.0, 1.2, 1.0, 0.0, 0.0, False))
 
 

@@ -17,6 +17,7 @@ __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag"
 _NAMES: Final = ("cp", "forward", "strike", "tte", "iv", "rate", "dividend")
 _MODELS: Final = {"black76": False, "bsm": True}
 _UNUSED: Final = np.empty(0)
+_SHORT: Final = 16_384  # rows; above, each output has memory of its own and the way there costs nothing
 _PRICE: Final = ("price",)
 
 
@@ -120,6 +121,10 @@ def price(
     taken as a difference of Mills ratios, for small total vol by the odd derivatives of the Mills ratio.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
+    if out is None and threads == 1 and type(strike) is np.ndarray and model == "black76" and dividend is ABSENT:
+        to = np.empty(strike.shape)
+        if direct(rows.price_entry, values, False, to):
+            return to
     return _run(rows.price_rows, _PRICE, values, model, threads, out, rows.price_entry)
 
 
@@ -204,14 +209,14 @@ def _run(
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     strike = values[2]
     whole = names is not Greeks._fields
-    if entry is not None and threads == 1 and out is None and type(strike) is np.ndarray:
-        n = strike.size
-        to = [np.empty(n) for _ in names] if len(names) > 1 else [np.empty(n)]
-        if direct(entry, values, bsm, to if whole else [_UNUSED, *to]):
-            return to if len(to) > 1 else to[0]
+    if entry is not None and threads == 1 and out is None and type(strike) is np.ndarray and strike.size < _SHORT:
+        count = len(names)
+        to = np.empty(strike.size) if count == 1 else np.empty((count, strike.size))
+        if direct(entry, values, bsm, to):
+            return to
     packed, mask, shape, n = pack(_NAMES, values)
     if not shape:
         check_scalars(_NAMES, packed)
-    to, given = outputs(names, out, shape, n)
-    parallel.run(kernel, (*packed, mask, bsm), to if whole else [_UNUSED, *to], n, threads)
-    return hand_back(out, to, given, shape)
+    rows_out, given = outputs(names, out, shape, n)
+    parallel.run(kernel, (*packed, mask, bsm), rows_out if whole else [_UNUSED, *rows_out], n, threads)
+    return hand_back(out, rows_out, given, shape)

@@ -7,7 +7,6 @@ the entry refuses lengths that do not agree. Whoever is refused goes the long wa
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -25,11 +24,13 @@ _F64: Final = np.dtype(np.float64)  # numba does not tell byte orders apart
 _ROW: Final = float64[::1]
 
 
-@lru_cache(maxsize=8)
-def _closed(entry: Any, outputs: int) -> Any:
-    entry.compile((*(_ROW,) * 7, boolean, *(_ROW,) * outputs))
+_CLOSED: Final[set[Any]] = set()
+
+
+def _close(entry: Any, dimensions: int) -> None:
+    entry.compile((*(_ROW,) * 7, boolean, float64[:, ::1] if dimensions == 2 else _ROW))
     entry.disable_compile()
-    return entry
+    _CLOSED.add(entry)
 
 
 def _one(value: Any) -> Floats:
@@ -40,13 +41,15 @@ def _one(value: Any) -> Floats:
     raise TypeError
 
 
-def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: list[Floats]) -> bool:
+def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: Floats) -> bool:
     """Run ``entry`` on seven inputs; False when the long way is needed and nothing was written."""
+    if entry not in _CLOSED:
+        _close(entry, to.ndim)
     kind = np.ndarray
     a, b, c, d, e, g, h = values
     try:
         return bool(
-            _closed(entry, len(to))(
+            entry(
                 a if type(a) is kind and a.dtype is _F64 else _one(a),
                 b if type(b) is kind and b.dtype is _F64 else _one(b),
                 c if type(c) is kind and c.dtype is _F64 else _one(c),
@@ -55,7 +58,7 @@ def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: list[Floats]) -> 
                 _ZERO if g is ABSENT else g if type(g) is kind and g.dtype is _F64 else _one(g),
                 _ZERO if h is ABSENT else h if type(h) is kind and h.dtype is _F64 else _one(h),
                 bsm,
-                *to,
+                to,
             )
         )
     except TypeError:

@@ -52,7 +52,7 @@ def implied_vol(
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     if threads == 1 and out is None and type(price) is np.ndarray:
         iv = np.empty(price.size)
-        if direct(inverse.implied_entry, (cp, price, forward, strike, tte, rate, dividend), bsm, [iv]):
+        if direct(inverse.implied_entry, (cp, price, forward, strike, tte, rate, dividend), bsm, iv):
             return iv
     rows, mask, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
     if not shape:

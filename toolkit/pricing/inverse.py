@@ -18,7 +18,7 @@ from numba import njit
 
 from toolkit.pricing.arrays import Floats
 from toolkit.pricing.kernels import decay_of, forward_of, gap, log_of_ratio
-from toolkit.pricing.normal import bracket, fma, log_poly, log_ratio, mills, series_long, series_short
+from toolkit.pricing.normal import bracket, expm1_poly, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
     BLOCK,
     DF,
@@ -37,7 +37,6 @@ from toolkit.pricing.rows import (
     T,
     V,
     W,
-    X,
     carried,
     constant,
     discount,
@@ -54,6 +53,8 @@ S_SHORT: Final = 0.25
 S_LONG: Final = 1.5
 CLOSE: Final = 5e-5
 C: Final = 15 * PITCH
+X: Final = 7 * PITCH
+GROWTH: Final = 16 * PITCH
 DONE: Final = 14 * PITCH
 
 
@@ -133,8 +134,14 @@ def improve(buf: Floats, width: int, longer: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def begin(buf: Floats, ws: Floats, ps: Floats, fs: Floats, ks: Floats, ts: Floats, width: int) -> Any:
-    """Time value, |x| and the first guess; rows out of the common domain are marked in DONE by 2."""
+def begin(
+    buf: Floats, ws: Floats, ps: Floats, spots: Floats, fs: Floats, ks: Floats, ts: Floats, bsm: bool, width: int
+) -> Any:
+    """Time value, |x| and the first guess; rows out of the common domain are marked in DONE by 2.
+
+    A grown spot has a rounding error that near the money is many times a price's: there x is the
+    spot's own logarithm plus the growth's exponent, and the intrinsic value comes from x.
+    """
     longer = 0
     marked = 0
     for i in range(width):
@@ -144,12 +151,18 @@ def begin(buf: Floats, ws: Floats, ps: Floats, fs: Floats, ks: Floats, ts: Float
         t = ts[i]
         lo = f if f < k else k
         hi = f if f > k else k
-        inside = w * (f - k)
+        x = log_ratio(spots[i], k)
+        if bsm:
+            x += buf[GROWTH + i]
+            apart = k * expm1_poly(x)
+        else:
+            apart = f - k
+        inside = w * apart
         c = ps[i] / buf[DF + i] - (inside if inside > 0.0 else 0.0)
-        x = abs(log_ratio(f, k))
+        x = abs(x)
         share = c / lo
         floor = 1e-7 * share
-        s = lognormal((x if x > floor else floor) * guess(hi - lo, c), x)
+        s = lognormal((x if x > floor else floor) * guess(abs(apart), c), x)
         fine = (
             (lo > SMALL)
             & (hi < LARGE)
@@ -200,15 +213,19 @@ def implied_rows(
         width = (m + 7) & ~7
         ws = view(buf, W, w, mask & 1, first, m)
         ps = view(buf, V, p, mask >> 1 & 1, first, m)
-        fs = view(buf, F, f, mask >> 2 & 1, first, m)
+        spots = view(buf, F, f, mask >> 2 & 1, first, m)
         ks = view(buf, K, k, mask >> 3 & 1, first, m)
         ts = view(buf, T, t, mask >> 4 & 1, first, m)
         rs = view(buf, R, r, mask >> 5 & 1, first, m)
+        fs = spots
         if not free:
             discount(buf, rs, ts, width)
         if bsm:
-            fs = carried(buf, fs, rs, view(buf, Q, q, mask >> 6 & 1, first, m), ts, width)
-        marked, longer = begin(buf, ws, ps, fs, ks, ts, width)
+            qs = view(buf, Q, q, mask >> 6 & 1, first, m)
+            fs = carried(buf, spots, rs, qs, ts, width)
+            for i in range(width):
+                buf[GROWTH + i] = (rs[i] - qs[i]) * ts[i]
+        marked, longer = begin(buf, ws, ps, spots, fs, ks, ts, bsm, width)
         left = improve(buf, width, longer)
         if left:
             improve(buf, width, longer)
@@ -220,9 +237,7 @@ def implied_rows(
             for i in range(m):
                 if not (buf[DONE + i] == 1.0 and buf[S + i] < S_LONG):
                     j = first + i
-                    out[j] = implied_one(
-                        ws[i], ps[i], f[j * (mask >> 2 & 1)], ks[i], ts[i], rs[i], q[j * (mask >> 6 & 1)], bsm
-                    )
+                    out[j] = implied_one(ws[i], ps[i], spots[i], ks[i], ts[i], rs[i], q[j * (mask >> 6 & 1)], bsm)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -238,30 +253,37 @@ def implied_entry(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def implied_one(w: float, p: float, f: float, k: float, t: float, r: float, q: float, bsm: bool) -> float:
+def implied_one(w: float, p: float, spot: float, k: float, t: float, r: float, q: float, bsm: bool) -> float:
     """One row with care: NaN without a solution, 0 at intrinsic value, inf at the bound."""
-    f = forward_of(f, t, r, q, bsm)
+    f = forward_of(spot, t, r, q, bsm)
     if not (w * w == 1.0 and f > 0.0 and k > 0.0 and t > 0.0 and p >= 0.0):
         return math.nan
     if math.isinf(f) or math.isinf(k) or math.isinf(t):
         return math.nan
-    return implied_total(f, k, p / decay_of(r, t) - max(w * (f - k), 0.0)) / math.sqrt(t)
+    x = log_of_ratio(spot, k)
+    apart = f - k
+    if bsm:
+        x += (r - q) * t
+        apart = k * math.expm1(x)
+    c = p / decay_of(r, t) - max(w * apart, 0.0)
+    return implied_total(min(f, k), abs(x), abs(apart), c) / math.sqrt(t)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
-def implied_total(f: float, k: float, c: float) -> float:
-    """Total volatility that gives the time value ``c`` of the out-of-the-money option."""
-    lo = min(f, k)
+def implied_total(lo: float, x: float, apart: float, c: float) -> float:
+    """Total volatility that gives the time value ``c`` of the out-of-the-money option.
+
+    ``lo`` is the smaller of forward and strike, ``x`` the log of their ratio (positive), ``apart`` their distance.
+    """
     if c == 0.0:
         return 0.0
     if c == lo:
         return math.inf
     if not 0.0 < c < lo:
         return math.nan
-    x = abs(log_of_ratio(f, k))
     low = 0.0
     high = 90.0
-    s = max(x, 1e-7 * c / lo) * guess(max(f, k) - lo, c)
+    s = max(x, 1e-7 * c / lo) * guess(apart, c)
     s = min(lognormal(min(s, 2.0), 0.0), 3.0)
     for _ in range(100):
         h = x / s

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
 
 from toolkit.errors import BadData
 from toolkit.pricing.arrays import Floats
@@ -193,6 +191,8 @@ class LegSet:
 
     def _root(self, low: float, high: float) -> float:
         if self._later():
+            from scipy.optimize import brentq
+
             return float(brentq(self.payoff, low, high, xtol=1e-10, rtol=1e-14))
         a, b = float(self.payoff(low)), float(self.payoff(high))
         return low + (high - low) * a / (a - b)
@@ -246,6 +246,8 @@ class LegSet:
 
         With a smile, its vol at ``level`` is used: an approximation, exact for a flat smile.
         """
+        from scipy.special import ndtr
+
         if not (level > 0.0 and forward > 0.0 and tte >= 0.0):
             raise BadData(f"touch needs positive level and forward, was {level:g} and {forward:g}")
         vol = iv.iv(level) if isinstance(iv, Smile) else iv
@@ -262,6 +264,8 @@ class LegSet:
 
 
 def _cdf(at: Floats, forward: float, tte: float, iv: float | Smile) -> Floats:
+    from scipy.special import ndtr
+
     if isinstance(iv, Smile):
         return np.asarray(np.clip(iv.cdf(at), 0.0, 1.0))
     s = iv * math.sqrt(tte)
@@ -273,6 +277,8 @@ def _cdf(at: Floats, forward: float, tte: float, iv: float | Smile) -> Floats:
 def _masses(forward: float, tte: float, iv: float | Smile) -> tuple[Floats, Floats]:
     """Settlement values and their probabilities: equal steps of a normal variable, or of a smile's distribution."""
     if not isinstance(iv, Smile):
+        from scipy.special import ndtri
+
         s = iv * math.sqrt(tte)
         z = ndtri((np.arange(_NODES) + 0.5) / _NODES)
         spots = forward * np.exp(s * z - 0.5 * s * s)

@@ -16,6 +16,7 @@ __all__ = [
     "bits",
     "bracket",
     "exp_poly",
+    "expm1_poly",
     "fma",
     "from_bits",
     "log_poly",
@@ -85,11 +86,8 @@ def touch(context: Any, row: Any, index: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def exp_poly(z: float) -> float:
-    """e**z for -708 <= z <= 709."""
-    t = fma(z, LOG2_E, ROUNDER)
-    k = t - ROUNDER
-    r = fma(k, -LN2_LO, fma(k, -LN2_HI, z))
+def reduced(r: float) -> float:
+    """e**r - 1 for abs(r) <= ln(2) / 2."""
     p = 2.0914717341716378e-09
     p = fma(p, r, 2.5105259538448494e-08)
     p = fma(p, r, 2.755727357010214e-07)
@@ -101,8 +99,25 @@ def exp_poly(z: float) -> float:
     p = fma(p, r, 0.04166666666666667)
     p = fma(p, r, 0.1666666666666667)
     p = fma(p, r, 0.5)
-    p = fma(p, r * r, r) + 1.0
+    return fma(p, r * r, r)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def exp_poly(z: float) -> float:
+    """e**z for -708 <= z <= 709."""
+    t = fma(z, LOG2_E, ROUNDER)
+    k = t - ROUNDER
+    p = reduced(fma(k, -LN2_LO, fma(k, -LN2_HI, z))) + 1.0
     return p * from_bits((bits(t) << 52) + ONE_BITS)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def expm1_poly(z: float) -> float:
+    """e**z - 1 for -708 <= z <= 709, relative precision near 0."""
+    t = fma(z, LOG2_E, ROUNDER)
+    k = t - ROUNDER
+    scale = from_bits((bits(t) << 52) + ONE_BITS)
+    return fma(scale, reduced(fma(k, -LN2_LO, fma(k, -LN2_HI, z))), scale - 1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)

@@ -35,7 +35,6 @@ V: Final = 3 * PITCH
 W: Final = 4 * PITCH
 R: Final = 5 * PITCH
 Q: Final = 6 * PITCH
-X: Final = 7 * PITCH
 S: Final = 8 * PITCH
 H: Final = 9 * PITCH
 D: Final = 10 * PITCH
@@ -43,8 +42,11 @@ DF: Final = 11 * PITCH
 GROWN: Final = 12 * PITCH
 OUT: Final = 13 * PITCH
 TAIL: Final = 14 * PITCH
-OUTS: Final = 15 * PITCH
-SCRATCH: Final = 21 * PITCH
+ROOT: Final = 15 * PITCH
+BASE: Final = 16 * PITCH
+D1: Final = 17 * PITCH
+OUTS: Final = 18 * PITCH
+SCRATCH: Final = 23 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -109,7 +111,7 @@ def carried(buf: Floats, spots: Floats, rates: Floats, yields: Floats, years: Fl
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def front(buf: Floats, ws: Floats, fs: Floats, ks: Floats, ts: Floats, vs: Floats, width: int) -> Any:
-    """X, S, H <- ln(F/K), total volatility and |x|/s; rows out of the common domain get h = -1 and s = 1.
+    """ROOT, S, H <- root of tte, total volatility and |ln(F/K)|/s; rows of no common kind get h = -1 and s = 1.
 
     Returns how many rows need the long series and how many are out of the domain.
     """
@@ -120,9 +122,9 @@ def front(buf: Floats, ws: Floats, fs: Floats, ks: Floats, ts: Floats, vs: Float
         k = ks[i]
         t = ts[i]
         v = vs[i]
-        s = v * math.sqrt(t)
-        x = log_ratio(f, k)
-        h = abs(x) / s
+        root = math.sqrt(t)
+        s = v * root
+        h = abs(log_ratio(f, k)) / s
         lo = f if f < k else k
         hi = f if f > k else k
         short = t if t < v else v
@@ -135,7 +137,7 @@ def front(buf: Floats, ws: Floats, fs: Floats, ks: Floats, ts: Floats, vs: Float
             & (abs(ws[i]) == 1.0)
             & (buf[DF + i] > 0.0)
         )
-        buf[X + i] = x if good else 0.0
+        buf[ROOT + i] = root
         buf[S + i] = s if good else 1.0
         buf[H + i] = h if good else -1.0
         longer += good & (s > S_SHORT)
@@ -205,9 +207,10 @@ def price_rows(
             f_i = fs[i]
             k_i = ks[i]
             s = buf[S + i]
+            df = buf[DF + i]
             inside = ws[i] * (f_i - k_i)
-            c = base_of(f_i if f_i < k_i else k_i, buf[H + i], s) * (s * buf[D + i])
-            to[i] = buf[DF + i] * (c + (inside if inside > 0.0 else 0.0))
+            base = df * base_of(f_i if f_i < k_i else k_i, buf[H + i], s)
+            to[i] = fma(base, s * buf[D + i], df * (inside if inside > 0.0 else 0.0))
         finish(buf, OUT, out, first, m)
         if marked:
             for i in range(m):
@@ -279,11 +282,6 @@ def greeks_rows(
         fs = carried(buf, spots, rs, qs, ts, width) if bsm else spots
         longer, marked = front(buf, ws, fs, ks, ts, vs, width)
         gaps(buf, width, longer)
-        for i in range(width):
-            s = buf[S + i]
-            d1 = fma(0.5, s, buf[X + i] / s)
-            buf[X + i] = d1
-            buf[TAIL + i] = mills(abs(d1))
         to_price = target(buf, OUT, price, first, m) if price.size else buf[OUT : OUT + BLOCK]
         to_delta = target(buf, OUTS, delta, first, m)
         to_gamma = target(buf, OUTS + PITCH, gamma, first, m)
@@ -294,24 +292,29 @@ def greeks_rows(
             f_i = fs[i]
             k_i = ks[i]
             s = buf[S + i]
-            inside = ws[i] * (f_i - k_i)
-            base = base_of(f_i if f_i < k_i else k_i, buf[H + i], s)
-            buf[S + i] = base
-            to_price[i] = buf[DF + i] * (base * (s * buf[D + i]) + (inside if inside > 0.0 else 0.0))
+            h = buf[H + i]
+            df = buf[DF + i]
+            w_i = ws[i]
+            base = df * base_of(f_i if f_i < k_i else k_i, h, s)
+            d1 = fma(0.5, s, h if f_i > k_i else -h)
+            inside = w_i * (f_i - k_i)
+            buf[BASE + i] = base
+            buf[TAIL + i] = base * mills(abs(d1))
+            buf[D1 + i] = d1
+            to_price[i] = fma(base, s * buf[D + i], df * (inside if inside > 0.0 else 0.0))
         for i in range(width):
             f_i = fs[i]
             t_i = ts[i]
-            root = math.sqrt(t_i)
+            root = buf[ROOT + i]
+            s = buf[S + i]
             df = buf[DF + i]
-            s = vs[i] * root
-            base = df * buf[S + i]
+            base = buf[BASE + i]
             inverse = 1.0 / (f_i * s * t_i)
             over_f = inverse * (s * t_i)
-            d1 = buf[X + i]
-            tail = base * over_f * buf[TAIL + i]
-            up = tail if d1 < 0.0 else df - tail
-            down = df - tail if d1 < 0.0 else tail
-            to_delta[i] = up if ws[i] > 0.0 else -down
+            tail = over_f * buf[TAIL + i]
+            rest = df - tail
+            outside = buf[D1 + i] < 0.0
+            to_delta[i] = (tail if outside else rest) if ws[i] > 0.0 else -(rest if outside else tail)
             to_gamma[i] = base * over_f * (inverse * t_i)
             to_vega[i] = base * root
             to_theta[i] = fma(rs[i], to_price[i], -0.5 * base * (s * (inverse * f_i * s)))
@@ -386,24 +389,16 @@ def price_entry(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def greeks_entry(
-    w: Floats,
-    f: Floats,
-    k: Floats,
-    t: Floats,
-    v: Floats,
-    r: Floats,
-    q: Floats,
-    bsm: bool,
-    price: Floats,
-    delta: Floats,
-    gamma: Floats,
-    vega: Floats,
-    theta: Floats,
-    rho: Floats,
+    w: Floats, f: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
 ) -> bool:
-    """Price and Greeks of one-dimensional rows; False where their lengths do not agree."""
-    mask = steps(w, f, k, t, v, r, q, delta.size)
+    """Price and Greeks of one-dimensional rows into six (price first) or five rows; False where lengths differ."""
+    n = out.shape[1]
+    mask = steps(w, f, k, t, v, r, q, n)
     if mask < 0:
         return False
-    greeks_rows(w, f, k, t, v, r, q, mask, bsm, 0, delta.size, price, delta, gamma, vega, theta, rho)
+    at = out.shape[0] - 5
+    price = out[0] if at else out[0, :0]
+    greeks_rows(
+        w, f, k, t, v, r, q, mask, bsm, 0, n, price, out[at], out[at + 1], out[at + 2], out[at + 3], out[at + 4]
+    )
     return True

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.interpolate import make_smoothing_spline
-from scipy.special import ndtr
 
 from toolkit.errors import BadData
 from toolkit.pricing.arrays import Floats
@@ -89,6 +87,8 @@ class Smile:
         at = np.asarray(strike, np.float64)
         k = np.log(at / self.forward)
         w, slope, _ = self.slopes(k)
+        from scipy.special import ndtr
+
         with np.errstate(invalid="ignore", divide="ignore"):
             root = np.sqrt(w)
             d2 = -k / root - 0.5 * root
@@ -173,6 +173,8 @@ def _svi(params: SVI) -> Slopes:
 
 
 def _spline(k: Floats, w: Floats, weight: Floats) -> Slopes:
+    from scipy.interpolate import make_smoothing_spline
+
     x, first = np.unique(k, return_index=True)
     shares = np.add.reduceat(weight, first)
     y = np.add.reduceat(weight * w, first) / shares
