@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from toolkit.store.recorder import Recorder
     from toolkit.types import Instrument
 
-__all__ = ["choose", "record"]
+__all__ = ["record"]
 
 
 @app.command()
@@ -83,6 +83,7 @@ async def _begin(broker: Any, names: list[str], to: Path, plan: dict[str, Any]) 
     """Everything that can be refused is, before the first tick."""
     import time
 
+    from toolkit.market.selection import around_money
     from toolkit.store.recorder import Recorder
 
     feed: Any = broker.feed() if broker.capabilities.has_feed else None
@@ -92,7 +93,7 @@ async def _begin(broker: Any, names: list[str], to: Path, plan: dict[str, Any]) 
     chosen = []
     for name in names:
         money = await _money(broker, listed, name)
-        chosen += choose(listed, name, money, plan["expiries"], plan["strikes"])
+        chosen += around_money(listed, name, money, plan["expiries"], plan["strikes"])
     simulated = bool(getattr(getattr(broker, "settings", None), "loopback", False))
     recorder = Recorder(
         to,
@@ -122,42 +123,6 @@ async def _money(broker: Any, listed: list[Instrument], underlying: str) -> floa
             if quote is not None and quote.ltp_p:
                 return float(quote.ltp_p) / 100.0
     return None
-
-
-def choose(
-    listed: list[Instrument], underlying: str, money: float | None, expiries: int, strikes: int
-) -> list[Instrument]:
-    """The nearest expiries' options around the money, the nearest future and the index.
-
-    Parameters
-    ----------
-    listed : list of Instrument
-        The day's contracts.
-    money : float or None
-        Rupees; unknown keeps every strike.
-    expiries, strikes : int
-        How many expiries, and strikes each side of the money (the strike at the money besides).
-
-    Raises
-    ------
-    BadData
-        When no option on the underlying is listed.
-    """
-    mine = [i for i in listed if i.underlying == underlying]
-    options = [i for i in mine if i.kind == "option" and i.expiry is not None and i.strike_p is not None]
-    if not options:
-        raise BadData(f"no option on '{underlying}' is listed; name an underlying with options")
-    chosen: list[Instrument] = []
-    for expiry in sorted({str(i.expiry) for i in options})[:expiries]:
-        of_expiry = [i for i in options if str(i.expiry) == expiry]
-        grid = sorted({i.strike_p or 0 for i in of_expiry})
-        if money is not None:
-            at = min(range(len(grid)), key=lambda n: (abs(grid[n] - money * 100.0), n))
-            grid = grid[max(0, at - strikes) : at + strikes + 1]
-        chosen += [i for i in of_expiry if i.strike_p in set(grid)]
-    futures = sorted((i for i in mine if i.kind == "future"), key=lambda i: str(i.expiry))
-    spots = [i for i in mine if i.kind == "index"] or [i for i in mine if i.kind == "equity"]
-    return chosen + futures[:1] + spots[:1]
 
 
 async def _until(over: asyncio.Event, feed: MarketFeed, recorder: Recorder, seconds: float | None) -> str:
@@ -195,7 +160,5 @@ async def _until(over: asyncio.Event, feed: MarketFeed, recorder: Recorder, seco
 
 def _show(counts: Any, state: str) -> None:
     if sys.stderr.isatty():
-        text = (
-            f"\r{state}: {counts['ticks']} ticks, {counts['snapshots']} snapshots, {counts['rows']} rows; Ctrl-C"
-        )
+        text = f"\r{state}: {counts['ticks']} ticks, {counts['snapshots']} snapshots, {counts['rows']} rows; Ctrl-C"
         print(text, end="", file=sys.stderr, flush=True)

@@ -19,7 +19,18 @@ from toolkit.market.kite_wire import FULL, LTP, QUOTE, TICK, prices
 from toolkit.market.schema import CHAIN, FUTURES, IST, SPOT, TICKS
 from toolkit.types import Instrument, Kind
 
-__all__ = ["Depth", "LastValues", "chain_rows", "depth", "future_rows", "quotes", "spot_rows", "tick_rows"]
+__all__ = [
+    "Depth",
+    "LastValues",
+    "Snapshot",
+    "chain_rows",
+    "depth",
+    "future_rows",
+    "quotes",
+    "snapshot",
+    "spot_rows",
+    "tick_rows",
+]
 
 Ticks = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -221,6 +232,22 @@ def spot_rows(ticks: Ticks, contracts: Mapping[int, Instrument], recv_ns: int) -
     names = {t: i.underlying for t, i in sorted(contracts.items()) if i.kind in kinds}
     rows = _of(quotes(ticks), {"token": list(names), "underlying": list(names.values())}, recv_ns)
     return rows.sort("underlying").select([pl.col(c).cast(t) for c, t in SPOT.items()])
+
+
+class Snapshot(NamedTuple):
+    """One moment of one underlying: rows in the schemas ``CHAIN``, ``FUTURES`` and ``SPOT``."""
+
+    chain: pl.DataFrame
+    futures: pl.DataFrame
+    spot: pl.DataFrame
+
+
+def snapshot(ticks: Ticks, contracts: Mapping[int, Instrument], recv_ns: int, underlying: str) -> Snapshot:
+    """What is known of an underlying now; the chain bears the index's (or share's) and the nearest future's price."""
+    mine = {key: c for key, c in contracts.items() if c.underlying == underlying}
+    spot, futures = spot_rows(ticks, mine, recv_ns), future_rows(ticks, mine, recv_ns)
+    prices_of = [frame["ltp"][0] if frame.height else None for frame in (spot, futures)]
+    return Snapshot(chain_rows(ticks, mine, recv_ns, spot=prices_of[0], future=prices_of[1]), futures, spot)
 
 
 def _contract_rows(ticks: Ticks, contracts: Mapping[int, Instrument], kind: Kind, recv_ns: int) -> pl.DataFrame:

@@ -23,7 +23,7 @@ import polars as pl
 
 from toolkit.calendar import ist_date
 from toolkit.errors import BadData, Halted, ToolkitError
-from toolkit.market.last_values import LastValues, chain_rows, future_rows, spot_rows, tick_rows
+from toolkit.market.last_values import LastValues, snapshot, tick_rows
 from toolkit.market.quotes import key_of
 from toolkit.market.schema import INSTRUMENTS
 from toolkit.store.session_append import StoreAppender
@@ -208,17 +208,11 @@ class Recorder:
         rows = self._last.rows()
         self._fresh = False
         self._next_snapshot_ns = (now_ns // self._snapshot_ns + 1) * self._snapshot_ns
-        spots = spot_rows(rows, self.contracts, now_ns)
-        known = dict(zip(spots["underlying"].to_list(), spots["ltp"].to_list(), strict=True))
-        self._keep("spot", spots)
         for underlying in sorted({c.underlying for c in self.contracts.values()}):
-            mine = {k: c for k, c in self.contracts.items() if c.underlying == underlying}
-            futures = future_rows(rows, mine, now_ns)
-            future = futures["ltp"][0] if futures.height else None
-            chain = chain_rows(rows, mine, now_ns, spot=known.get(underlying), future=future)
-            self._keep("futures", futures)
-            self._keep("chain", chain)
-            self._counts["snapshots"] += bool(chain.height)
+            found = snapshot(rows, self.contracts, now_ns, underlying)
+            for table, frame in found._asdict().items():
+                self._keep(table, frame)
+            self._counts["snapshots"] += bool(found.chain.height)
 
     def _keep(self, table: str, rows: pl.DataFrame) -> None:
         if rows.height:
