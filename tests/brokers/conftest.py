@@ -47,7 +47,9 @@ class Raw:
                     return
                 data += more
             head, _, rest = data.partition(b"\r\n\r\n")
-            size = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0)
+            size = next(
+                (int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0
+            )
             while len(rest) < size:
                 rest += link.recv(65536)
             self.seen.append((head.decode(), rest.decode("utf-8", "replace")))

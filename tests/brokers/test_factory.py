@@ -4,6 +4,7 @@ import pytest
 
 from toolkit.brokers.factory import NAMES, PLANNED, connect
 from toolkit.brokers.paper import PaperBroker
+from toolkit.config import Secret
 from toolkit.errors import BadData, BadSetting
 
 
@@ -32,3 +33,28 @@ def test_unknown_settings_are_refused_with_the_nearest():
 
 def test_no_name_is_both_made_and_planned():
     assert not set(NAMES) & set(PLANNED)
+
+
+def test_kite_is_made_from_the_settings_tree_and_sends_nothing(monkeypatch):
+    monkeypatch.setenv("TOOLKIT_KITE__ROOT", "http://127.0.0.1:9")
+    broker = connect("kite", api_key="k", access_token=Secret("canary"))
+    assert (broker.name, broker.settings.root, broker.state) == ("kite", "http://127.0.0.1:9", "ready")
+    assert broker.settings.access_token.reveal() == "canary"
+    assert "canary" not in repr(broker)
+
+
+def test_kites_settings_are_known():
+    with pytest.raises(BadSetting, match="broker 'kite' has no setting 'api_kee'; did you mean 'api_key'"):
+        connect("kite", api_kee="x")
+    with pytest.raises(BadSetting, match="clock must give"):
+        connect("kite", clock=3)
+
+
+def test_the_venues_clock_is_for_loopback_only(monkeypatch):
+    monkeypatch.setenv("TOOLKIT_ENGINE__CLOCK", "venue")
+    with pytest.raises(BadSetting, match="this machine only"):
+        connect("kite")
+    broker = connect("kite", root="http://127.0.0.1:9")
+    assert broker.clock == broker.link.venue.now_ns
+    own = connect("kite", root="http://127.0.0.1:9", clock=lambda: 5)
+    assert own.clock() == 5

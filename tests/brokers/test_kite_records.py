@@ -88,7 +88,10 @@ HELD_BACK = {
     "ltp": ({"NSE:INFY": {"instrument_token": 408065, "last_price": 1074.35}}, dict[str, k.Ltp]),
     "trigger_range": ({"NSE:INFY": {"instrument_token": 1, "lower": 1.5, "upper": 2}}, dict[str, k.TriggerRange]),
     "historical": ({"candles": [["2019-12-04T09:15:00+0530", 1, 2, 0.5, 1.5, 10, 20]]}, k.Candles),
-    "basket": ({"initial": {"total": 1}, "final": {"total": 0.5}, "orders": [], "charges": {"total": 1}}, k.BasketMargin),
+    "basket": (
+        {"initial": {"total": 1}, "final": {"total": 0.5}, "orders": [], "charges": {"total": 1}},
+        k.BasketMargin,
+    ),
     "note": ([{"quantity": 1, "charges": {"gst": {"total": 1}}}], tuple[k.ContractNote, ...]),
     "summary": ({"total_pnl": 1, "current_value": 2.5}, k.HoldingsSummary),
     "postback": ({"order_id": "1", "checksum": "", "unfilled_quantity": 0, "app_id": 3}, k.Postback),

@@ -236,6 +236,7 @@ class KiteBroker:
             raise Refused(f"order {modify.cl_ord_id} was modified {done} times, kite's most; cancel and place anew")
         form = modify_form(row, modify, self.settings)
         self._modified[row.order_id] = done + 1
+        self._rows.pop(modify.cl_ord_id, None)
         await self.link.call("modify", lambda c: c.modify_order(**form), f"modification of {modify.cl_ord_id}")
         self._nudged.set()
 
@@ -244,6 +245,7 @@ class KiteBroker:
         row = await self._working(cl_ord_id)
         parent = row.parent_order_id if row.variety == "co" else None
         variety = row.variety or "regular"
+        self._rows.pop(cl_ord_id, None)
         await self.link.call(
             "cancel", lambda c: c.cancel_order(variety, row.order_id, parent), f"cancel of {cl_ord_id}"
         )

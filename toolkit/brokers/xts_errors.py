@@ -2,9 +2,9 @@
 
 Beside the verdicts of :mod:`~toolkit.brokers.errors_map` three of XTS's own: ``empty`` (an error that
 means an empty list), ``done`` (already so), ``split`` (too many at once: ask for fewer). The rows are read
-from the top. An order call that fits no row is ``unknown``, a read is ``retryable`` when the
-answer cannot be understood and ``refused`` when it is a typed error. HTTP status is a hint only:
-an invalid token comes as 400, and so does an empty book.
+from the top. An order call that fits no row is ``unknown``, a read or a login is ``retryable`` when the
+answer cannot be understood and ``refused`` when it is a typed error. HTTP status is a hint only: an
+invalid token comes as 400, and so does an empty book.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def classify(call: str, answer: Answer) -> str:
         named = code in row.codes or any(part in text for part in row.texts)
         if named or not (row.codes or row.texts):
             return row.verdict
-    return "unknown" if call == "order" else "refused" if call == "login" else "retryable"
+    return "unknown" if call == "order" else "retryable"
 
 
 def to_error(name: str, what: str, call: str, answer: Answer) -> ToolkitError:

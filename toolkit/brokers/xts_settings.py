@@ -106,6 +106,8 @@ class XtsTerms(msgspec.Struct, frozen=True, kw_only=True):
         Instruments in one quote or subscribe call.
     lookup_version : str
         Sent to the host lookup.
+    ca_file : str
+        An own certificate authority; verification itself cannot be switched off.
     """
 
     orders_per_s: int = 10
@@ -124,6 +126,7 @@ class XtsTerms(msgspec.Struct, frozen=True, kw_only=True):
     poll_s: float = 1.0
     batch: int = 50
     lookup_version: str = "interactive_1.0.1"
+    ca_file: str = ""
 
 
 def xts_settings(settings: Settings | None = None, **options: object) -> XtsSettings:
