@@ -13,6 +13,7 @@ import numpy as np
 from numba import boolean, float64
 
 from toolkit.pricing.arrays import Floats
+from toolkit.pricing.rows import greeks_entry
 
 __all__ = ["ABSENT", "direct"]
 
@@ -27,8 +28,8 @@ _ROW: Final = float64[::1]
 _CLOSED: Final[set[Any]] = set()
 
 
-def _close(entry: Any, dimensions: int) -> None:
-    entry.compile((*(_ROW,) * 7, boolean, float64[:, ::1] if dimensions == 2 else _ROW))
+def _close(entry: Any) -> None:
+    entry.compile((*(_ROW,) * 7, boolean, float64[:, ::1] if entry is greeks_entry else _ROW))
     entry.disable_compile()
     _CLOSED.add(entry)
 
@@ -44,7 +45,7 @@ def _one(value: Any) -> Floats:
 def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: Floats) -> bool:
     """Run ``entry`` on seven inputs; False when the long way is needed and nothing was written."""
     if entry not in _CLOSED:
-        _close(entry, to.ndim)
+        _close(entry)
     kind = np.ndarray
     a, b, c, d, e, g, h = values
     try:

@@ -47,7 +47,8 @@ def implied_vol(
     On the reference table, where one rounding of the price moves the vol by less than 1e-9: at most 8 times
     the attainable error, median 1 (attainable: half a unit in the last place of the price over vega, plus
     half a unit in the last place of the vol). ``toolkit bench pricing`` prints the cost an option.
-    After Jaeckel, "Let's Be Rational"; see :mod:`toolkit.pricing.inverse`.
+    With ``model="bsm"`` the same holds while the carry (rate - dividend) * tte is below the total vol;
+    beyond it the carry's own rounding dominates. After Jaeckel, "Let's Be Rational"; see :mod:`toolkit.pricing.inverse`.
     """
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     if threads == 1 and out is None and type(price) is np.ndarray:
