@@ -568,3 +568,15 @@ def test_a_settled_contract_is_off_the_list_and_its_orders_are_gone():
     sim.place(order("B", price=9000), at)
     (report,) = sim.advance(at)
     assert "no contract" in report.text
+
+
+def test_a_quote_of_another_contract_trades_nothing_here():
+    sim = venue()
+    show(sim, T, ask_qty=75)
+    sim.place(order(qty=150, price=10100), T)
+    assert [r.last_qty for r in sim.advance(T)] == [0, 75]
+    show(sim, T + SECOND, token=9, bid=100.0, ask=100.5, ltp=100.0)
+    assert sim.advance(T + SECOND) == []
+    show(sim, T + 2 * SECOND, ask_qty=150)
+    assert [r.last_qty for r in sim.advance(T + 2 * SECOND)] == [75]
+    assert sim.working() == ()

@@ -26,6 +26,7 @@ import random
 from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 
 from toolkit.calendar import ist_date
@@ -96,6 +97,7 @@ class SimExchange:
         self._board = QuoteBoard()
         self._sides: dict[tuple[int, Side], _Side] = {}
         self._book: dict[str, _Working] = {}
+        self._queues: dict[str, dict[str, _Working]] = {}
         self._seen: set[str] = set()
         self._inbox: list[tuple[int, int, str, OrderRequest | Modify | str]] = []
         self._outbox: list[tuple[int, int, ExecutionReport]] = []
@@ -166,7 +168,7 @@ class SimExchange:
             if instrument.expiry != ist_date(at_ns) or final_p is None:
                 continue
             found[symbol] = _settlement_p(instrument, final_p)
-            for working in [w for w in self._book.values() if w.instrument.symbol == symbol]:
+            for working in list(self._queues.get(symbol, {}).values()):
                 self._end(working, ExecType.EXPIRED, at_ns, "contract expired")
             del self._listed[symbol]
         return found
@@ -200,8 +202,12 @@ class SimExchange:
         self._arrive(now_ns - 1)
         self._clock(now_ns)
         self._board.update(now_ns, keys, bid, bid_qty, ask, ask_qty, ltp)
-        for symbol in sorted({w.instrument.symbol for w in self._book.values()}):
-            self._match(self._listed[symbol], now_ns)
+        # A contract whose quote did not come has nothing new to trade against.
+        came = frozenset(np.asarray(keys, np.int64).tolist())
+        for symbol in sorted(self._queues):
+            instrument = self._listed[symbol]
+            if key_of(instrument) in came:
+                self._match(instrument, now_ns)
 
     def advance(self, now_ns: int) -> list[ExecutionReport]:
         """Let time run to ``now_ns``: reports that have reached the sender by then, in order."""
@@ -269,6 +275,7 @@ class SimExchange:
         working = _Working(request, instrument, order_id, self._seq, request.price_p, request.order_qty)
         working.triggered = request.ord_type in (OrdType.LIMIT, OrdType.MARKET)
         self._book[request.cl_ord_id] = working
+        self._queues.setdefault(request.symbol, {})[request.cl_ord_id] = working
         self._report(request, order_id, ExecType.NEW, at_ns)
         self._enter(working, at_ns)
 
@@ -372,7 +379,7 @@ class SimExchange:
     def _match(self, instrument: Instrument, at_ns: int) -> None:
         if instrument.symbol in self._halted:
             return
-        mine = [w for w in self._book.values() if w.instrument.symbol == instrument.symbol]
+        mine = list(self._queues.get(instrument.symbol, {}).values())
         for working in mine:
             self._trigger(working, at_ns)
         ready = [w for w in mine if w.triggered]
@@ -405,11 +412,19 @@ class SimExchange:
         px_p = displayed.price_p if working.taking else working.price_p
         self._report(working.request, working.order_id, ExecType.TRADE, at_ns, last_qty=qty, last_px_p=px_p)
         if not working.leaves:
-            del self._book[working.request.cl_ord_id]
+            self._leave(working)
 
     def _end(self, working: _Working, exec_type: ExecType, at_ns: int, text: str) -> None:
-        self._book.pop(working.request.cl_ord_id, None)
+        self._leave(working)
         self._report(working.request, working.order_id, exec_type, at_ns, text=text)
+
+    def _leave(self, working: _Working) -> None:
+        """Take an order off the book."""
+        del self._book[working.request.cl_ord_id]
+        queue = self._queues[working.request.symbol]
+        del queue[working.request.cl_ord_id]
+        if not queue:
+            del self._queues[working.request.symbol]
 
     def _answer_unknown(self, cl_ord_id: str, exec_type: ExecType, at_ns: int) -> None:
         self._execs += 1

@@ -261,6 +261,8 @@ class KiteAccount:
             for number, book in enumerate(books):
                 if option or (order.qty > 0) == (number == 0):
                     book[order.listed.key] = book.get(order.listed.key, 0) + order.qty
+        if books[0] == books[1]:
+            del books[1]
         found = [self._span([(roster.by_key[key], qty) for key, qty in sorted(book.items()) if qty]) for book in books]
         worst = max(found, key=lambda pair: pair[0] + pair[1])
         return Need(worst[0], worst[1], premium)
