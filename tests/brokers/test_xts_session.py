@@ -40,6 +40,7 @@ class Door:
         self.script = {}
         self.tokens = 0
         self.writers = set()
+        self.links = []
 
     async def open(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -99,14 +100,14 @@ async def door():
     made = Door()
     await made.open()
     yield made
+    for link in made.links:
+        await link.close()
     await made.close()
 
 
 @pytest.fixture
 async def link(door, tmp_path):
-    made = make(door, tmp_path)
-    yield made
-    await made.close()
+    return make(door, tmp_path)
 
 
 def make(door, tmp_path, api="interactive", terms=QUICK, mono=None, **options):
@@ -118,7 +119,9 @@ def make(door, tmp_path, api="interactive", terms=QUICK, mono=None, **options):
     }
     settings = xts_settings(Settings.load(environ={}), **({"root": door.root, **keys} | options))
     more = {} if mono is None else {"mono": mono}
-    return XtsLink(settings, api, terms=terms, tokens=TokenStore(tmp_path), **more)
+    link = XtsLink(settings, api, terms=terms, tokens=TokenStore(tmp_path), **more)
+    door.links.append(link)
+    return link
 
 
 # what leaves
@@ -150,7 +153,6 @@ async def test_market_data_has_its_own_root_prefix_and_keys(door, tmp_path):
     assert await link.call("quotes", json={}) == {"listQuotes": []}
     (login,) = door.made("POST", "/apibinarymarketdata/auth/login")
     assert json.loads(login.body)["appKey"] == f"MAK-{CANARY}"
-    await link.close()
 
 
 async def test_every_call_has_its_route(door, link):
@@ -201,7 +203,6 @@ async def test_a_dead_token_brings_one_login_and_the_read_again(door, tmp_path):
     assert await link.call("orders") == []
     assert len(door.made("POST", "/interactive/user/session")) == 2
     assert f"{CANARY}-token-2".encode() in door.calls[-1].head
-    await link.close()
 
 
 async def test_a_dead_token_never_resends_an_order(door, link):
@@ -226,7 +227,6 @@ async def test_at_most_one_login_in_thirty_seconds(door, tmp_path):
     door.say("GET", "/interactive/orders", ok([]))
     assert await link.call("orders") == []
     assert len(door.made("POST", "/interactive/user/session")) == 2
-    await link.close()
 
 
 async def test_no_login_where_that_is_not_wanted(door, tmp_path):
@@ -237,7 +237,6 @@ async def test_no_login_where_that_is_not_wanted(door, tmp_path):
     with pytest.raises(AuthExpired, match="toolkit login xts-pro"):
         await link.call("orders")
     assert len(door.made("POST", "/interactive/user/session")) == 1
-    await link.close()
 
 
 async def test_logout_forgets(door, link, tmp_path):
@@ -297,7 +296,6 @@ async def test_host_lookup(door, tmp_path, unique, setting, kind):
     assert json.loads(login.body)["uniqueKey"] == "UK-1"
     asked = json.loads(door.made("POST", setting or "/hostlookup")[0].body)
     assert asked == {"accesspassword": f"PW-{CANARY}", "version": "interactive_1.0.1"}
-    await link.close()
 
 
 async def test_host_lookup_with_the_other_casing(door, tmp_path):
@@ -306,7 +304,6 @@ async def test_host_lookup_with_the_other_casing(door, tmp_path):
     link = make(door, tmp_path, hostlookup=door.root)
     assert (await link.session()).base == f"{door.root}/1interactive"
     assert "AccessPassword" in json.loads(door.made("POST", "/hostlookup")[1].body)
-    await link.close()
 
 
 @pytest.mark.parametrize("where", ["http://evil.test/1interactive", "", None, 7])
@@ -316,7 +313,6 @@ async def test_a_host_lookup_that_leads_nowhere_good(door, tmp_path, where):
     with pytest.raises(ToolkitError):
         await link.session()
     assert [call.path for call in door.calls if call.path != "/hostlookup"] == []
-    await link.close()
 
 
 # what comes back
@@ -405,7 +401,6 @@ async def test_nothing_listens(door, tmp_path):
         await link.call("place", json=ORDER)
     with pytest.raises(Retryable):
         await link.call("orders")
-    await link.close()
 
 
 async def test_tls_is_verified(door, tmp_path):
@@ -418,20 +413,19 @@ async def test_tls_is_verified(door, tmp_path):
     assert pool._ssl_context.verify_mode.name == "CERT_REQUIRED"
     assert pool._ssl_context.check_hostname
     assert (client.follow_redirects, client.trust_env) == (False, False)
-    await link.close()
 
 
 async def test_no_secret_in_errors_logs_or_reprs(door, link, caplog):
     caplog.set_level(logging.DEBUG)
-    said = [repr(link), repr(link.settings)]
+    said = [repr(link), repr(link.settings), repr(await link.session())]
     told = f"refused AK-{CANARY} SK-{CANARY} {CANARY}-token-1"
-    for reply in (no("e-x", told), no("e-session-0007", told), Reply(how="reset"), Reply(status=400, headers={"Content-Type": "text/plain"}, body=told.encode())):  # fmt: skip
+    plain = Reply(status=400, headers={"Content-Type": "text/plain"}, body=told.encode())
+    for reply in (no("e-x", told), plain, Reply(how="reset"), no("e-session-0007", told)):
         door.say("POST", "/interactive/orders", reply)
         try:
             await link.call("place", json=ORDER)
         except ToolkitError as error:
             said += [str(error), repr(error), "".join(traceback.format_exception(error))]
     said += [record.getMessage() for record in caplog.records]
-    said += [repr(await link.session())]
     assert len(said) > 12
     assert not [text for text in said if CANARY in text]

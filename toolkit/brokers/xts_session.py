@@ -154,6 +154,8 @@ class XtsLink:
         Where ``toolkit login`` keeps the day's token.
     allow_plain_http : tuple of str
         Hosts that a host lookup may lead to without TLS.
+    transport : httpx.AsyncBaseTransport, optional
+        In the place of the network, for tests.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class XtsLink:
         mono: Callable[[], int] = time.monotonic_ns,
         tokens: TokenStore | None = None,
         allow_plain_http: tuple[str, ...] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = settings
         self.api = api
@@ -177,6 +180,7 @@ class XtsLink:
         self._wall = wall
         self._mono = mono
         self._allowed = allow_plain_http
+        self._transport = transport
         self._tokens = TokenStore() if tokens is None else tokens
         home = (
             settings.root or settings.hostlookup if api == "interactive" else f"{settings.md_root}/{settings.md_prefix}"
@@ -491,6 +495,7 @@ class XtsLink:
                 verify=verify,
                 http2=False,
                 trust_env=False,
+                transport=self._transport,
                 follow_redirects=False,
                 timeout=patience,
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=_KEEP_ALIVE_S),
