@@ -6,6 +6,7 @@ a long option costs its premium. A position at expiry is closed at the settlemen
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -278,15 +279,15 @@ class KiteAccount:
         return self._need(after, working, paid_p)
 
     def _span(self, legs: Sequence[tuple[Listed, int]]) -> tuple[float, float]:
-        spots = {row.instrument.underlying: self.world.spot(row.instrument.underlying) for row, _ in legs}
+        spots = {name: self.world.spot(name) for name in sorted({row.instrument.underlying for row, _ in legs})}
         params = {name: default_params(spot, _VOL) for name, spot in spots.items() if spot > 0}
-        made = [self._leg(row, qty) for row, qty in legs if row.instrument.underlying in params]
+        today = ist_date(self.world.now_ns)
+        made = [self._leg(row, qty, today) for row, qty in legs if row.instrument.underlying in params]
         margin = span_margin(made, params)
         return margin.span, margin.exposure + margin.expiry_addon
 
-    def _leg(self, row: Listed, qty: int) -> Leg:
+    def _leg(self, row: Listed, qty: int, today: dt.date) -> Leg:
         instrument = row.instrument
-        today = ist_date(self.world.now_ns)
         days = 0 if instrument.expiry is None else (instrument.expiry - today).days
         return Leg(
             underlying=instrument.underlying,

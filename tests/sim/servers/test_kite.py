@@ -224,7 +224,9 @@ async def test_the_sandbox_has_a_prefix_and_only_limit_orders(serve):
     assert (await client.ask("GET", "/instruments")).status_code == 200
     form = {**client.form, "order_type": "MARKET", "market_protection": "-1"}
     await refused(client, "POST", "/oms/orders/regular", 400, "InputException", "Only LIMIT", form=form)
-    assert len((await client.data("POST", "/oms/orders/regular", form=client.form))["order_id"]) == 19
+    await refused(client, "POST", "/oms/orders/regular", 400, "InputException", "within 5%", form=client.form)
+    near = {**client.form, "price": "95"}
+    assert len((await client.data("POST", "/oms/orders/regular", form=near))["order_id"]) == 19
 
 
 async def test_production_counts_requests(serve):

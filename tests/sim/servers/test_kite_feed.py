@@ -274,6 +274,16 @@ async def test_malformed_text(serve, dial):
     assert json.loads(await take(ws, text)) == [1, 2, 3]
 
 
+async def test_a_brokers_notice_is_a_text_frame(serve, dial):
+    client = await serve()
+    ws = await dial(client)
+    assert await client.control("POST", "say", {"frame": {"type": "message", "data": "margins rise today"}}) == {
+        "told": 1
+    }
+    told = decode_text(await take(ws, text))
+    assert (told.kind, told.body) == ("message", "margins rise today")
+
+
 async def test_duplicate_updates(serve, dial):
     client = await serve("duplicate-updates")
     ws = await dial(client)

@@ -139,6 +139,7 @@ class KiteControl(Control):
             "POST drop": lambda call, body: {"dropped": server.tickers.drop(int(body.get("code", 0)))},
             "POST login": lambda call, body: {"request_token": server.app.request_token()},
             "POST redirect": self._redirect,
+            "POST say": self._say,
         }
 
     def more_state(self) -> dict[str, Any]:
@@ -173,3 +174,11 @@ class KiteControl(Control):
     def _redirect(self, call: Call, body: dict[str, Any]) -> dict[str, str]:
         self.kite.app.redirect_url = str(body["url"])
         return {"url": self.kite.app.redirect_url}
+
+    def _say(self, call: Call, body: dict[str, Any]) -> dict[str, int]:
+        """Send a text frame as it is to every ticker: ``{"frame": {"type": "message", "data": "..."}}``."""
+        frame = msgspec.json.encode(body["frame"]).decode()
+        held = list(self.kite.tickers.tickers.values())
+        for ticker in held:
+            ticker.send(frame)
+        return {"told": len(held)}

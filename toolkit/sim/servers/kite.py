@@ -42,17 +42,19 @@ _ORDER_TYPES: Final = ["MARKET", "LIMIT", "SL", "SL-M"]
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A variant of the wire: route prefix, limits, whether only LIMIT orders are taken and the ticker wants user_id."""
+    """A variant of the wire: route prefix, limits, whether only LIMIT orders are taken and the ticker wants
+    user_id, and how far (a fraction) a price may be from the last."""
 
     prefix: str = ""
     limits: tuple[Limit, ...] = _LIMITS
     limit_only: bool = False
     ticker_user: bool = False
+    near: float | None = None
 
 
 PROFILES: Final = {
     "production": Profile(),
-    "sandbox": Profile(prefix="/oms", limit_only=True, ticker_user=True),
+    "sandbox": Profile(prefix="/oms", limit_only=True, ticker_user=True, near=0.05),
     "unlimited": Profile(limits=()),
 }
 
@@ -272,7 +274,17 @@ class KiteApp:
         form = call.form()
         if self.profile.limit_only and form.get("order_type") != "LIMIT":
             raise WireRefusal(400, "InputException", "Only LIMIT orders are allowed here.")
+        if self.profile.near is not None:
+            self._check_near(form, self.profile.near)
         return self.book.place(variety, form)
+
+    def _check_near(self, form: dict[str, str], near: float) -> None:
+        """Refuse a price far from the last one, as the sandbox does."""
+        listed = self.world.roster.by_name.get((form.get("exchange", ""), form.get("tradingsymbol", "")))
+        last_p = None if listed is None else self.world.last_p(listed.key)
+        price_p = paise(form, "price")
+        if last_p is not None and price_p is not None and abs(price_p - last_p) > near * last_p:
+            raise WireRefusal(400, "InputException", f"Price must be within {near:.0%} of the last price.")
 
     def _visible(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [row for row in rows if not self.hidden(row["order_id"])]
