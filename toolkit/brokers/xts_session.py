@@ -186,9 +186,9 @@ class XtsLink:
             settings.root or settings.hostlookup if api == "interactive" else f"{settings.md_root}/{settings.md_prefix}"
         )
         self._keys = (
-            (settings.app_key, settings.secret_key)
+            (settings.app_key.reveal(), settings.secret_key)
             if api == "interactive"
-            else (settings.md_app_key, settings.md_secret_key)
+            else (settings.md_app_key.reveal(), settings.md_secret_key)
         )
         mark = (api, home, self._keys[0])
         self._app = f"{api}-{hashlib.blake2b('|'.join(mark).encode(), digest_size=8).hexdigest()}"

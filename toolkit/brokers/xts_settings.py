@@ -63,9 +63,9 @@ class XtsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     root: str = ""
     md_root: str = ""
     md_prefix: str = "apimarketdata"
-    app_key: str = ""
+    app_key: Secret = Secret("")
     secret_key: Secret = Secret("")
-    md_app_key: str = ""
+    md_app_key: Secret = Secret("")
     md_secret_key: Secret = Secret("")
     source: str = "WEBAPI"
     client_id: str = ""
