@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import BadData
-from toolkit.market.files import reading
+from toolkit.market.files import legacy, reading, recorded
 from toolkit.market.files.detect import FORMATS, How, form_of, read_as, read_file
 from toolkit.market.files.udiff import COLUMNS
 
@@ -51,6 +51,30 @@ def test_other_files_are_one_line(body, match):
     with pytest.raises(BadData, match=match) as caught:
         form_of(source(body))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "lacking"),
+    [
+        ("udiff", COLUMNS, "TradDt"),
+        ("legacy", legacy.COLUMNS, "INSTRUMENT"),
+        ("nse-chain", recorded.REQUIRED, "Fetch_Time"),
+    ],
+)
+def test_a_file_without_the_column_that_tells_its_format_names_it(form, columns, lacking):
+    body = ",".join(c for c in columns if c != lacking) + "\n"
+    for other in ("udiff", "legacy", "nse-chain"):
+        with pytest.raises(
+            BadData, match=f"missing column {lacking}$" if other == form else f"use 'toolkit import {form}'"
+        ):
+            read_as(other, source(body.encode()))
+
+
+def test_a_parquet_file_without_rows_is_one_line():
+    body = io.BytesIO()
+    pl.DataFrame(schema=dict.fromkeys(recorded.REQUIRED, pl.Float64)).write_parquet(body)
+    with pytest.raises(BadData, match=r"x\.csv holds no usable row \(the file has no rows\)"):
+        read_as("nse-chain", source(body.getvalue()))
 
 
 @pytest.mark.parametrize("form", [f for f in FORMATS if f not in ("udiff", "candles")])

@@ -282,3 +282,18 @@ def test_sifting_accounts_for_every_row(values):
 def test_an_account_that_loses_rows_cannot_be_made():
     with pytest.raises(AssertionError, match="1 rows are not accounted for"):
         Imported(format="x", name="f", sha256="", rows_read=3, rows_kept=1, tables={}, refused=(("bad", 1),))
+
+
+def test_unreadable_cells_are_told_from_blank_ones():
+    frame = pl.DataFrame(
+        {
+            "text": ["1,234.5", "-", "", None, "NaN?", "inf", "abc"],
+            "float": [1.0, float("nan"), float("inf"), None, -float("inf"), 0.0, 2.0],
+            "whole": [1, 2, 3, None, 5, 6, 7],
+        }
+    )
+    assert reading.unreadable(frame, ["text"]) == 3
+    assert reading.unreadable(frame, ["float"]) == 2
+    assert reading.unreadable(frame, ["whole", "absent"]) == 0
+    assert reading.unreadable(frame, frame.columns) == 5
+    assert reading.unreadable(frame.head(0), frame.columns) == 0

@@ -144,6 +144,15 @@ def test_missing_columns_are_named():
         read_recorded(pl.DataFrame([row()]).drop("Strike_Price", "PUTS_OI"), source())
 
 
+def test_cells_that_hold_no_number_are_counted():
+    odd = pl.DataFrame([row(CALLS_LTP=float("inf"), PUTS_LTP=float("nan")), row(Strike_Price=24550)])
+    assert dict(read_recorded(odd, source()).noted) == {reading.UNREADABLE: 1}
+    text = odd.with_columns(pl.col("CALLS_OI").cast(pl.String).replace("100.0", "abc"))
+    done = read_recorded(text, source())
+    assert dict(done.noted)[reading.UNREADABLE] == 3
+    assert done.tables["chain"].filter(option_type="CE")["oi"].is_null().all()
+
+
 def test_an_empty_table_is_one_line():
     with pytest.raises(BadData, match="holds no usable row"):
         read_recorded(pl.DataFrame([row()]).clear(), source())

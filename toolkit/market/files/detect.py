@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from toolkit.errors import BadData
-from toolkit.market.files import candles, page, participant, reading
+from toolkit.market.files import candles, legacy, page, participant, reading, recorded, udiff
 from toolkit.market.files.index_close import read_index_close
 from toolkit.market.files.instruments import read_instruments
 from toolkit.market.files.legacy import read_legacy
@@ -37,6 +37,7 @@ _BY_COLUMN: Final = {
     "tradingsymbol": "instruments",
     "FinInstrmId": "instruments",
 }
+_LAYOUTS: Final = {"nse-chain": recorded.REQUIRED, "udiff": udiff.COLUMNS, "legacy": legacy.COLUMNS}
 _OLD_BSE: Final = ("Contract Type", "Market Summary Date")
 _SESSIONS: Final = ("udiff", "legacy", "nse-chain", "participant", "index-close")
 
@@ -72,10 +73,14 @@ def form_of(source: reading.Source) -> str:
     if candles.is_candle_json(source):
         return "candles"
     names = _columns(source)
-    if page.is_page_csv(source):
-        return "nse-chain"
-    if participant.is_participant(source):
-        return "participant"
+    if not _is_parquet(source):
+        if page.is_page_csv(source):
+            return "nse-chain"
+        if participant.is_participant(source):
+            return "participant"
+    for form, columns in _LAYOUTS.items():
+        if 2 * len(set(columns) & set(names)) > len(columns):  # its reader names what is missing
+            return form
     for column, form in _BY_COLUMN.items():
         if column in names:
             return form

@@ -39,6 +39,7 @@ COLUMNS: Final = (
 )
 _KINDS: Final = {"FUTIDX": "future", "FUTSTK": "future", "FUTIVX": "future", "OPTIDX": "option", "OPTSTK": "option"}
 _TYPES: Final = {"CA": "CE", "PA": "PE", "XX": ""}
+_FIGURES: Final = ("STRIKE_PR", "OPEN", "HIGH", "LOW", "CLOSE", "SETTLE_PR", "VAL_INLAKH", "CHG_IN_OI")
 _LAKH: Final = 100_000
 _DAYS: Final = ("%d-%b-%Y", "%Y-%m-%d")
 
@@ -73,7 +74,12 @@ def read_legacy(frame: pl.DataFrame, source: reading.Source, *, underlyings: Seq
         raise BadData(f"{source.name} holds no usable row ({reasons})")
     check_dates(rows, source.name)
     rows = terms.tokens(_meaning(terms.lots(rows.with_columns(on=pl.col("date")))))
-    unknown = rows.filter(pl.col("lot").is_null() & (pl.col("traded") > 0)).height
+    noted = {
+        "lot not in the dated table: volume unknown": rows.filter(
+            pl.col("lot").is_null() & (pl.col("traded") > 0)
+        ).height,
+        reading.UNREADABLE: reading.unreadable(frame, _FIGURES),
+    }
     return reading.Imported(
         format="legacy",
         name=source.name,
@@ -81,7 +87,7 @@ def read_legacy(frame: pl.DataFrame, source: reading.Source, *, underlyings: Seq
         rows_read=frame.height,
         rows_kept=rows.height,
         refused=refused,
-        noted=(("lot not in the dated table: volume unknown", unknown),) if unknown else (),
+        noted=tuple(sorted((k, n) for k, n in noted.items() if n)),
         tables=closing_tables(rows),
         options=(("underlyings", ",".join(sorted(underlyings))),) if underlyings else (),
         chain_kind="eod",

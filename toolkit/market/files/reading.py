@@ -29,6 +29,7 @@ from toolkit.errors import BadData
 __all__ = [
     "MOST_BYTES",
     "SYMBOL",
+    "UNREADABLE",
     "Imported",
     "Source",
     "check_exists",
@@ -40,10 +41,12 @@ __all__ = [
     "number",
     "require",
     "sift",
+    "unreadable",
     "whole",
 ]
 
 MOST_BYTES: Final = 1 << 30
+UNREADABLE: Final = "cells that hold no number taken as unknown"
 SYMBOL: Final = r"^[A-Z0-9][A-Z0-9&_-]{0,29}$"
 _BLANKS: Final = ("", "-", "NA", "nan", "null", "None")
 _MONTHS: Final = {
@@ -306,6 +309,21 @@ def number(frame: pl.DataFrame, column: str) -> pl.Expr:
     else:
         value = pl.col(column).cast(pl.Float64, strict=False)
     return pl.when(value.is_finite()).then(value).otherwise(None)
+
+
+def unreadable(frame: pl.DataFrame, columns: Iterable[str]) -> int:
+    """How many cells of ``columns`` hold something that is no finite number; blanks hold nothing."""
+    found = [column for column in columns if column in frame.columns]
+    if not found or frame.is_empty():
+        return 0
+    counts: list[pl.Expr] = []
+    for column in found:
+        kind = frame.schema[column]
+        if kind == pl.String:
+            counts.append((_clean(column).is_not_null() & number(frame, column).is_null()).sum())
+        elif kind.is_float():  # NaN is how a resave writes nothing
+            counts.append(pl.col(column).is_infinite().sum())
+    return int(frame.select(pl.sum_horizontal(counts)).item()) if counts else 0
 
 
 def whole(frame: pl.DataFrame, column: str) -> pl.Expr:

@@ -74,6 +74,8 @@ def read_recorded(
     if done.chain.is_empty():
         reasons = "; ".join(f"{n} {r}" for r, n in done.refused) or "the file has no rows"
         raise BadData(f"{source.name} holds no usable row ({reasons}); check that it is a recorded chain")
+    figures = [f"{side}_{name}" for side in ("CALLS", "PUTS") for name in _SIDES.values()]
+    odd = reading.unreadable(frame, figures)
     return reading.Imported(
         format="recorded",
         name=source.name,
@@ -81,7 +83,7 @@ def read_recorded(
         rows_read=lines,
         rows_kept=done.lines_kept,
         refused=done.refused,
-        noted=done.noted,
+        noted=tuple(sorted((*done.noted, *(((reading.UNREADABLE, odd),) if odd else ())))),
         tables={"chain": done.chain},
         options=tuple(sorted((columns or {}).items())),
     )

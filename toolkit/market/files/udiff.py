@@ -51,6 +51,7 @@ _TOLERANCE: Final = 0.02
 _MOST_FAILING: Final = 0.01
 _PRICES: Final = ("open", "high", "low", "close", "last", "prev_close", "settle", "spot")
 _SERIES: Final = ("EQ", "BE")
+_FIGURES: Final = (*(c for c in COLUMNS if c.endswith("Pric")), "ChngInOpnIntrst", "TtlTrfVal", "TtlNbOfTxsExctd")
 
 
 def read_udiff(frame: pl.DataFrame, source: reading.Source, *, underlyings: Sequence[str] = ()) -> reading.Imported:
@@ -95,6 +96,7 @@ def read_udiff(frame: pl.DataFrame, source: reading.Source, *, underlyings: Sequ
     noted = {"turnover differs from volume by more than 2 %": odd}
     noted["BSE stock contracts kept in eod only"] = rows.filter(_bse_stock()).height
     noted["lot differs from the dated table (the file's is kept)"] = _other_lots(rows)
+    noted[reading.UNREADABLE] = reading.unreadable(frame, _FIGURES)
     return reading.Imported(
         format="udiff",
         name=source.name,
