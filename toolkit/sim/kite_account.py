@@ -11,13 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
 import polars as pl
 
 from toolkit.calendar import ist_date
 from toolkit.portfolio.charges import ChargeSchedule, charges
 from toolkit.risk.margin import Leg, default_params, span_margin
 from toolkit.sim.kite_form import OrderForm, WireRefusal
+from toolkit.sim.kite_money import Line, Need, charge_row, margin_row, position_row, segment_row, summed
 from toolkit.sim.roster import Listed
 from toolkit.sim.world import World
 from toolkit.types import Kind
@@ -48,37 +48,6 @@ class Open(NamedTuple):
     price_p: int
 
 
-class Need(msgspec.Struct, frozen=True):
-    """What a book of positions and orders needs, rupees. ``premium`` is paid for long options and may be
-    below zero when more was received."""
-
-    span: float = 0.0
-    exposure: float = 0.0
-    premium: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.span + self.exposure + self.premium
-
-
-class _Line(msgspec.Struct):
-    """One contract and product: carried units and cost, today's buys and sells."""
-
-    listed: Listed
-    product: str
-    carried: int = 0
-    carried_p: int = 0
-    buy_qty: int = 0
-    buy_p: int = 0
-    sell_qty: int = 0
-    sell_p: int = 0
-
-    @property
-    def net(self) -> int:
-        return self.carried + self.buy_qty - self.sell_qty
-
-
 class KiteAccount:
     """Positions and money of one user.
 
@@ -97,7 +66,7 @@ class KiteAccount:
         self.book = book
         self.funds_p = funds_p
         self._schedule = schedule
-        self._lines: dict[tuple[int, str], _Line] = {}
+        self._lines: dict[tuple[int, str], Line] = {}
         self._folded = 0
         self._settled = False
         book.margin = self.check
@@ -175,12 +144,12 @@ class KiteAccount:
     def margins(self) -> dict[str, Any]:
         """Funds by segment; commodity is there and empty."""
         need = self.need()
-        equity = _segment(True, self.funds_p / 100, need, self._marked_p() / 100)
-        return {"equity": equity, "commodity": _segment(False, 0.0, Need(), 0.0)}
+        equity = segment_row(True, self.funds_p / 100, need, self._marked_p() / 100)
+        return {"equity": equity, "commodity": segment_row(False, 0.0, Need(), 0.0)}
 
     def order_margins(self, orders: Sequence[tuple[OrderForm, float]]) -> list[dict[str, Any]]:
         """Margin of each order alone, on an empty account."""
-        return [_margin(form.listed, self._after({}, [], 0, [form]), charge) for form, charge in self._noted(orders)]
+        return [margin_row(form.listed, self._after({}, [], 0, [form]), charge) for form, charge in self._noted(orders)]
 
     def basket(self, orders: Sequence[tuple[OrderForm, float]], *, with_positions: bool) -> dict[str, Any]:
         """Margin of a basket as if it had traded: ``initial`` without the hedge between its orders, ``final``
@@ -194,11 +163,11 @@ class KiteAccount:
         initial = Need(*(sum(getattr(n, k) - getattr(base, k) for n in alone) for k in ("span", "exposure", "premium")))
         whole = self._after(held, working, paid, [form for form, _ in noted])
         final = Need(*(getattr(whole, k) - getattr(base, k) for k in ("span", "exposure", "premium")))
-        total = _summed([charge for _, charge in noted])
+        total = summed([charge for _, charge in noted])
         return {
-            "initial": _margin(None, initial, total),
-            "final": _margin(None, final, total),
-            "orders": [_margin(f.listed, self._after({}, [], 0, [f]), c) for f, c in noted],
+            "initial": margin_row(None, initial, total),
+            "final": margin_row(None, final, total),
+            "orders": [margin_row(f.listed, self._after({}, [], 0, [f]), c) for f, c in noted],
             "charges": total,
         }
 
@@ -219,8 +188,8 @@ class KiteAccount:
             for (form, price), (_, charge) in zip(orders, self._noted(orders), strict=True)
         ]
 
-    def _line(self, listed: Listed, product: str) -> _Line:
-        return self._lines.setdefault((listed.key, product), _Line(listed, product))
+    def _line(self, listed: Listed, product: str) -> Line:
+        return self._lines.setdefault((listed.key, product), Line(listed, product))
 
     def _fold(self) -> None:
         """Bring the lines up to the trade book, and settle what has expired."""
@@ -235,7 +204,7 @@ class KiteAccount:
                 if price_p is not None and line.net:
                     self._add(line, "SELL" if line.net > 0 else "BUY", abs(line.net), price_p)
 
-    def _add(self, line: _Line, side: str, qty: int, price_p: int) -> None:
+    def _add(self, line: Line, side: str, qty: int, price_p: int) -> None:
         if side == "BUY":
             line.buy_qty, line.buy_p = line.buy_qty + qty, line.buy_p + qty * price_p
         else:
@@ -325,50 +294,11 @@ class KiteAccount:
     def _cash_p(self) -> int:
         return self.funds_p + min(0, self._marked_p())
 
-    def _row(self, line: _Line, carried: int) -> dict[str, Any]:
-        carried_p = line.carried_p if carried else 0
+    def _row(self, line: Line, carried: int) -> dict[str, Any]:
         row = self.world.row(line.listed.key)
         close = 0.0 if row is None or math.isnan(row["close"]) else float(row["close"])
-        last = 0.0 if math.isnan(self._last(line.listed)) else self._last(line.listed)
-        buy_qty, sell_qty = line.buy_qty + max(carried, 0), line.sell_qty + max(-carried, 0)
-        buy_p, sell_p = line.buy_p + max(carried_p, 0), line.sell_p + max(-carried_p, 0)
-        qty = buy_qty - sell_qty
-        value = (sell_p - buy_p) / 100
-        buy_m2m = max(carried, 0) * close + line.buy_p / 100
-        sell_m2m = max(-carried, 0) * close + line.sell_p / 100
-        pnl = value + qty * last
-        side_qty, side_p = (buy_qty, buy_p) if qty > 0 else (sell_qty, sell_p)
-        return {
-            "tradingsymbol": line.listed.name,
-            "exchange": line.listed.venue,
-            "instrument_token": line.listed.key,
-            "product": line.product,
-            "quantity": qty,
-            "overnight_quantity": carried,
-            "multiplier": 1,
-            "average_price": _price(side_p, side_qty) if qty else 0,
-            "close_price": close,
-            "last_price": last,
-            "value": value,
-            "pnl": pnl,
-            "m2m": sell_m2m - buy_m2m + qty * last,
-            "unrealised": pnl,
-            "realised": 0,
-            "buy_quantity": buy_qty,
-            "buy_price": _price(buy_p, buy_qty),
-            "buy_value": buy_p / 100,
-            "buy_m2m": buy_m2m,
-            "sell_quantity": sell_qty,
-            "sell_price": _price(sell_p, sell_qty),
-            "sell_value": sell_p / 100,
-            "sell_m2m": sell_m2m,
-            "day_buy_quantity": line.buy_qty,
-            "day_buy_price": _price(line.buy_p, line.buy_qty),
-            "day_buy_value": line.buy_p / 100,
-            "day_sell_quantity": line.sell_qty,
-            "day_sell_price": _price(line.sell_p, line.sell_qty),
-            "day_sell_value": line.sell_p / 100,
-        }
+        last = self._last(line.listed)
+        return position_row(line, carried, close, 0.0 if math.isnan(last) else last)
 
     def _noted(self, orders: Sequence[tuple[OrderForm, float]]) -> list[tuple[OrderForm, dict[str, Any]]]:
         return [(form, self._charges(form, price)) for form, price in orders]
@@ -391,83 +321,5 @@ class KiteAccount:
             }
         )
         if instrument.kind not in (Kind.OPTION, Kind.FUTURE):
-            return _charge_row({})
-        return _charge_row(charges(fill, None, schedule=self._schedule).row(0, named=True))
-
-
-def _price(value_p: int, qty: int) -> float:
-    return round(value_p / qty / 100, 6) if qty else 0
-
-
-def _margin(listed: Listed | None, need: Need, charge: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "equity",
-        "tradingsymbol": "" if listed is None else listed.name,
-        "exchange": "" if listed is None else listed.venue,
-        "span": need.span,
-        "exposure": need.exposure,
-        "option_premium": need.premium,
-        "additional": 0,
-        "bo": 0,
-        "cash": 0,
-        "var": 0,
-        "pnl": {"realised": 0, "unrealised": 0},
-        "leverage": 1,
-        "charges": charge,
-        "total": need.total,
-    }
-
-
-def _charge_row(note: Mapping[str, Any]) -> dict[str, Any]:
-    gst = float(note.get("gst", 0.0))
-    return {
-        "transaction_tax": float(note.get("stt", 0.0)),
-        "transaction_tax_type": "stt",
-        "exchange_turnover_charge": float(note.get("exchange_charge", 0.0)),
-        "sebi_turnover_charge": float(note.get("sebi_fee", 0.0)),
-        "brokerage": float(note.get("brokerage", 0.0)),
-        "stamp_duty": float(note.get("stamp_duty", 0.0)),
-        "gst": {"igst": gst, "cgst": 0, "sgst": 0, "total": gst},
-        "total": float(note.get("total", 0.0)),
-    }
-
-
-def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    out = _charge_row({})
-    for row in rows:
-        for name, value in row.items():
-            if name == "gst":
-                out["gst"] = {k: out["gst"][k] + v for k, v in value.items()}
-            elif isinstance(value, float):
-                out[name] += value
-    return out
-
-
-def _segment(enabled: bool, cash: float, need: Need, marked: float) -> dict[str, Any]:
-    debits = need.total - marked
-    return {
-        "enabled": enabled,
-        "net": cash - debits,
-        "available": {
-            "adhoc_margin": 0,
-            "cash": cash,
-            "opening_balance": cash,
-            "live_balance": cash - debits,
-            "collateral": 0,
-            "intraday_payin": 0,
-        },
-        "utilised": {
-            "debits": debits,
-            "exposure": need.exposure,
-            "m2m_realised": marked,
-            "m2m_unrealised": 0,
-            "option_premium": need.premium,
-            "payout": 0,
-            "span": need.span,
-            "holding_sales": 0,
-            "turnover": 0,
-            "liquid_collateral": 0,
-            "stock_collateral": 0,
-            "delivery": 0,
-        },
-    }
+            return charge_row({})
+        return charge_row(charges(fill, None, schedule=self._schedule).row(0, named=True))
