@@ -151,8 +151,10 @@ async def kite_sim(tmp_path):
     from toolkit.sim.servers.faults import FaultBox, parse_fault
     from toolkit.sim.servers.kite import PROFILES, KiteApp
     from toolkit.sim.servers.kite_server import KiteServer
+    from toolkit.sim.servers.load import warm
     from toolkit.sim.servers.record import Record
 
+    warm()
     async with contextlib.AsyncExitStack() as stack:
         count = 0
 

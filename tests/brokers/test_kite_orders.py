@@ -144,12 +144,16 @@ def test_the_other_types():
 
 
 def test_a_modification_is_the_full_statement():
-    row = OrderRow(order_id="9", order_type="SL", variety="amo", quantity=65, price=10.0, trigger_price=9.0, validity="DAY")
+    row = OrderRow(
+        order_id="9", order_type="SL", variety="amo", quantity=65, price=10.0, trigger_price=9.0, validity="DAY"
+    )
     made = modify_form(row, Modify(cl_ord_id="A1", order_qty=130, price_p=1100), PLAIN)
     assert made == {
         "variety": "amo", "order_id": "9", "quantity": 130, "order_type": "SL", "validity": "DAY", "price": 11.0, "trigger_price": 9.0,
     }  # fmt: skip
-    market = modify_form(OrderRow(order_id="9", order_type="SL-M", trigger_price=9.0), Modify(cl_ord_id="A", order_qty=1), PLAIN)
+    market = modify_form(
+        OrderRow(order_id="9", order_type="SL-M", trigger_price=9.0), Modify(cl_ord_id="A", order_qty=1), PLAIN
+    )
     assert (market["market_protection"], "price" in market) == (-1, False)
 
 

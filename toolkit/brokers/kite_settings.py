@@ -79,6 +79,9 @@ class KiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ca_file: str = ""
     proxy: str = ""
 
+    def __repr__(self) -> str:
+        return f"KiteSettings({self.root}, {self.ws_root})"
+
     @property
     def loopback(self) -> bool:
         """Whether the broker is on this machine: a simulated one."""

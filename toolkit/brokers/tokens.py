@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -59,9 +60,8 @@ class TokenStore:
         self._use_keyring = use_keyring
 
     def path(self, broker: str, app: str) -> Path:
-        """The file of one app's token."""
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{broker}-{app}")
-        return self._folder / f"{name[:80]}.json"
+        """The file of one app's token; the app's key is not in its name."""
+        return self._folder / f"{broker}-{hashlib.blake2b(app.encode(), digest_size=6).hexdigest()}.json"
 
     def save(self, broker: str, app: str, found: StoredToken) -> str:
         """Keep a token; gives where, in words."""

@@ -1,0 +1,319 @@
+"""XTS's master dump as a typed table, and the way between its ids and our symbols.
+
+The dump is lines of fields parted by ``|`` without a header: what a line is, its instrument type says, and its
+number of columns must agree with that. Ids are unique within a segment only; ``key`` joins the two.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from toolkit.contracts import instrument_id
+from toolkit.errors import BadData, UnknownSymbol, nearest
+from toolkit.market.files.terms import symbols, with_dated_terms
+from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
+from toolkit.market.xts_text import SEGMENTS
+from toolkit.types import Instrument, Kind, OptionType
+
+__all__ = ["INDICES", "TRADED", "XtsMaster", "index_rows", "key_of", "read_master", "split_key"]
+
+TRADED: Final = {
+    "NSECM": ("NSE", "NSE_CM"),
+    "NSEFO": ("NSE", "NSE_FO"),
+    "BSECM": ("BSE", "BSE_CM"),
+    "BSEFO": ("BSE", "BSE_FO"),
+}
+"""Segments that the toolkit trades: exchange and segment in our words."""
+
+INDICES: Final = {
+    "INDIA VIX": "INDIAVIX",
+    "NIFTY 50": "NIFTY",
+    "NIFTY BANK": "BANKNIFTY",
+    "NIFTY FIN SERVICE": "FINNIFTY",
+    "NIFTY MID SELECT": "MIDCPNIFTY",
+    "NIFTY NEXT 50": "NIFTYNXT50",
+}
+_KINDS: Final = {"1": "future", "2": "option", "8": "equity", "16": "index"}
+_COLUMNS: Final = {"future": (21,), "option": (23,), "equity": (22,), "index": ()}
+_EXACT: Final = (21, 22, 23)
+_LEAST: Final = {"future": 17, "option": 19, "equity": 14, "index": 14}
+_SHIFT: Final = 32
+
+
+def key_of(segment: str, instrument: int) -> int:
+    """One number for a segment and an id in it.
+
+    >>> split_key(key_of("NSEFO", 49543))
+    (2, 49543)
+    """
+    return SEGMENTS[segment] << _SHIFT | instrument
+
+
+def split_key(key: int) -> tuple[int, int]:
+    """Segment number and id of a key."""
+    return key >> _SHIFT, key & (1 << _SHIFT) - 1
+
+
+def read_master(text: str, on: dt.date) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Read a dump: the columns of ``INSTRUMENTS``, then ``key`` and ``venue`` (XTS's segment).
+
+    Parameters
+    ----------
+    text : str
+        The dump; lines may lack trailing columns.
+    on : date
+        The day its terms hold.
+
+    Returns
+    -------
+    table : polars.DataFrame
+    skipped : dict
+        Lines left out, counted by reason.
+
+    Raises
+    ------
+    BadData
+        When no line is usable.
+    """
+    lines = pl.DataFrame({"line": text.replace("\r", "").split("\n")}).filter(pl.col("line").str.strip_chars() != "")
+    cells = lines.select(pl.col("line").str.split("|").alias("c")).with_columns(n=pl.col("c").list.len())
+    raw = _columns(cells)
+    table = _typed(raw, on)
+    fits = pl.any_horizontal(
+        [
+            (pl.col("kind") == kind)
+            & (pl.col("n") >= _LEAST[kind])
+            & (pl.col("n").is_in(_COLUMNS[kind]) | ~pl.col("n").is_in(_EXACT) | (not _COLUMNS[kind]))
+            for kind in _COLUMNS
+        ]
+    )
+    dated = pl.col("kind").is_in(["option", "future"])
+    share = (pl.col("kind") == "equity") & (pl.col("venue") == "NSECM") & (pl.col("series") != "EQ")
+    reasons = {
+        "fewer than 14 fields": pl.col("n") < 14,
+        "segment not traded here": ~pl.col("venue").is_in(list(TRADED)),
+        "instrument type not traded here": pl.col("kind").is_null() | share,
+        "columns do not fit the instrument type": ~fits,
+        "no id or name": ~((pl.col("token") > 0) & (pl.col("token") < 2**31) & (pl.col("underlying") != "")),
+        "no expiry or lot": dated & ~(pl.col("expiry").is_not_null() & (pl.col("lot") > 0)),
+        "no strike or option type": (pl.col("kind") == "option")
+        & ~((pl.col("strike_p") > 0) & pl.col("option_type").is_not_null()),
+    }
+    why = pl.coalesce(*[pl.when(test.fill_null(True)).then(pl.lit(name)) for name, test in reasons.items()])
+    judged = table.with_columns(why=why)
+    skipped = {str(k): int(v) for k, v in judged.drop_nulls("why").group_by("why").len().sort("why").iter_rows()}
+    kept = judged.filter(pl.col("why").is_null())
+    if kept.is_empty():
+        raise BadData(f"the master dump holds no usable line of {lines.height}; ask for it again")
+    once = kept.unique(["venue", "token"], keep="first", maintain_order=True)
+    if once.height < kept.height:
+        skipped["repeated id"] = kept.height - once.height
+    return _finished(once), skipped
+
+
+def _columns(cells: pl.DataFrame) -> pl.DataFrame:
+    def at(index: int) -> pl.Expr:
+        return pl.col("c").list.get(index, null_on_oob=True).str.strip_chars()
+
+    return cells.select(
+        "n",
+        venue=at(0).str.to_uppercase(),
+        token=at(1).cast(pl.Int64, strict=False),
+        kind=at(2).replace_strict(_KINDS, default=None, return_dtype=pl.String),
+        name=at(3).fill_null(""),
+        source_symbol=at(4),
+        series=at(5).str.to_uppercase(),
+        freeze=at(10).cast(pl.Float64, strict=False),
+        tick=at(11).cast(pl.Float64, strict=False),
+        lot=at(12).cast(pl.Float64, strict=False),
+        expiry_text=at(16),
+        strike=at(17).cast(pl.Float64, strict=False),
+        right=at(18),
+    )
+
+
+def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
+    dated = pl.col("kind").is_in(["option", "future"])
+    option = pl.col("kind") == "option"
+    freeze = pl.when((pl.col("freeze") > 0) & (pl.col("freeze") < 2**40)).then("freeze")
+    # NSE states the first quantity that is frozen (1801): the most that may be sent is one less
+    freeze = freeze - pl.when(pl.col("venue") == "NSEFO").then(1).otherwise(0)
+    strike = pl.when(option & (pl.col("strike") < 1e9)).then((pl.col("strike") * 100).round())
+    tick = pl.when((pl.col("tick") > 0) & (pl.col("tick") < 1e6)).then((pl.col("tick") * 100).round())
+    lot = pl.when((pl.col("lot") > 0) & (pl.col("lot") < 2**31)).then("lot")
+    return raw.with_columns(
+        valid_on=pl.lit(on),
+        underlying=pl.when(pl.col("kind") == "index").then(pl.col("name").replace(INDICES)).otherwise("name"),
+        expiry=pl.when(dated).then(pl.col("expiry_text").str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)),
+        strike_p=strike.cast(pl.Int64, strict=False),
+        option_type=pl.when(option)
+        .then(pl.col("right").str.to_uppercase().replace_strict(_RIGHTS, default=None, return_dtype=pl.String))
+        .cast(OPTION_TYPE),
+        tick_p=tick.cast(pl.Int32, strict=False),
+        lot=lot.cast(pl.Int32, strict=False),
+        freeze_qty=freeze.cast(pl.Int64, strict=False),
+    )
+
+
+_RIGHTS: Final = {"3": "CE", "4": "PE", "CE": "CE", "PE": "PE"}
+
+
+def _finished(kept: pl.DataFrame) -> pl.DataFrame:
+    numbers = {name: SEGMENTS[name] << _SHIFT for name in TRADED}
+    frame = kept.with_columns(
+        symbol=symbols(kept),
+        exchange=pl.col("venue").replace_strict({k: v[0] for k, v in TRADED.items()}, return_dtype=pl.String),
+        segment=pl.col("venue").replace_strict({k: v[1] for k, v in TRADED.items()}, return_dtype=pl.String),
+        key=pl.col("venue").replace_strict(numbers, return_dtype=pl.Int64) + pl.col("token"),
+    )
+    frame = with_dated_terms(frame)
+    return frame.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
+
+
+def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame:
+    """Rows of a segment's ``indexlist`` (``NIFTY 50_26000``, split at the last bar), in the form of :func:`read_master`."""
+    rows = []
+    for entry in listed:
+        name, bar, number = str(entry).strip().rpartition("_")
+        if bar and name and number.isascii() and number.isdigit() and len(number) < 10:
+            rows.append((INDICES.get(name.upper(), name.upper()), int(number), name))
+    frame = pl.DataFrame(rows, {"underlying": pl.String, "token": pl.Int64, "source_symbol": pl.String}, orient="row")
+    blank = {c: pl.lit(None, t) for c, t in INSTRUMENTS.items() if c not in frame.columns}
+    filled = frame.unique("token", keep="first", maintain_order=True).with_columns(**blank).with_columns(
+        valid_on=pl.lit(on), kind=pl.lit("index"), symbol=pl.col("underlying"), venue=pl.lit(segment),
+        exchange=pl.lit(TRADED[segment][0]), segment=pl.lit(TRADED[segment][1]),
+        key=pl.lit(SEGMENTS[segment] << _SHIFT, pl.Int64) + pl.col("token"),
+    )  # fmt: skip
+    return filled.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
+
+
+class XtsMaster:
+    """The day's contracts, found by our symbol, by XTS's own name, or by segment and id.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        As :func:`read_master` gives it.
+    on : date
+        Today: what expired before it is refused.
+    """
+
+    def __init__(self, table: pl.DataFrame, on: dt.date) -> None:
+        self._full = table
+        self.on = on
+        self._made: dict[int, Instrument] = {}
+
+    @cached_property
+    def _by_key(self) -> dict[int, int]:
+        return {key: row for row, key in enumerate(self._full["key"].to_list())}
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for column in ("symbol", "source_symbol"):
+            for row, name in enumerate(self._full[column].to_list()):
+                if name is not None and row not in found.setdefault(str(name).upper(), []):
+                    found[str(name).upper()].append(row)
+        return found
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The contracts in the schema ``INSTRUMENTS``; ``token`` is the exchange's."""
+        return self._full.select(list(INSTRUMENTS))
+
+    def __len__(self) -> int:
+        return self._full.height
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return (self._at(row) for row in range(self._full.height))
+
+    def find(self, text: str, exchange: str | None = None) -> Instrument:
+        """Give the one live contract that ``text`` names: our symbol, XTS's name, or ``NSEFO:49543``.
+
+        Raises
+        ------
+        UnknownSymbol
+            Naming the nearest, the candidates, or the expiry that has passed.
+        """
+        wanted = " ".join(str(text).upper().split())
+        rows = self._rows(wanted)
+        if exchange is not None and rows:
+            at = [row for row in rows if exchange in (self._full["exchange"][row], self._full["venue"][row])]
+            if not at:
+                listed = ", ".join(sorted({self._full["exchange"][row] for row in rows}))
+                raise UnknownSymbol(f"{text!r} is not listed on {exchange}; it is on {listed}")
+            rows = at
+        live = [row for row in rows if (self._full["expiry"][row] or self.on) >= self.on]
+        if len(live) == 1:
+            return self._at(live[0])
+        if live:
+            names = ", ".join(f"{self._full['venue'][row]}:{self._full['token'][row]}" for row in live)
+            raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
+        if rows:
+            raise UnknownSymbol(f"symbol {text!r} expired on {self._full['expiry'][rows[0]]}")
+        head = wanted.split(" ")[0][:4]
+        near = [name for name in self._by_name if name.startswith(head)][:3000]
+        raise UnknownSymbol(
+            f"no instrument {text!r} in the XTS master{nearest(wanted, near or sorted(self._by_name)[:3000])}"
+        )
+
+    def by_id(self, segment: str, instrument: int | None) -> Instrument | None:
+        """The contract of an id in a segment."""
+        if segment not in SEGMENTS or instrument is None or not 0 <= instrument < 1 << _SHIFT:
+            return None
+        row = self._by_key.get(key_of(segment, instrument))
+        return None if row is None else self._at(row)
+
+    def by_key(self, key: int) -> Instrument | None:
+        """The contract of a key."""
+        row = self._by_key.get(key)
+        return None if row is None else self._at(row)
+
+    def place_of(self, instrument: Instrument) -> tuple[str, int]:
+        """XTS's segment and id of a contract."""
+        row = self._by_key[instrument.token or 0]
+        return self._full["venue"][row], self._full["token"][row]
+
+    def _rows(self, wanted: str) -> list[int]:
+        venue, colon, number = wanted.partition(":")
+        if colon and venue in SEGMENTS and number.isascii() and number.isdigit() and len(number) < 10:
+            row = self._by_key.get(key_of(venue, int(number)))
+            return [] if row is None else [row]
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 20 and int(wanted) in self._by_key:
+            return [self._by_key[int(wanted)]]
+        return self._by_name.get(wanted, [])
+
+    def _at(self, row: int) -> Instrument:
+        found = self._made.get(row)
+        if found is None:
+            found = self._made[row] = _instrument(self._full.row(row, named=True))
+        return found
+
+
+def _instrument(row: dict[str, object]) -> Instrument:
+    token, key, valid_on, expiry = row["token"], row["key"], row["valid_on"], row["expiry"]
+    strike_p, lot, tick_p, freeze = row["strike_p"], row["lot"], row["tick_p"], row["freeze_qty"]
+    assert isinstance(token, int)
+    assert isinstance(key, int)
+    assert isinstance(valid_on, dt.date)
+    segment = str(row["segment"])
+    return Instrument(
+        instrument_id=instrument_id(segment, token, valid_on),
+        symbol=str(row["symbol"]),
+        exchange=str(row["exchange"]),
+        segment=segment,
+        underlying=str(row["underlying"]),
+        kind=Kind(str(row["kind"])),
+        lot=lot if isinstance(lot, int) and lot > 0 else 1,
+        tick_p=tick_p if isinstance(tick_p, int) and tick_p > 0 else 1,
+        expiry=expiry if isinstance(expiry, dt.date) else None,
+        strike_p=strike_p if isinstance(strike_p, int) else None,
+        option_type=None if row["option_type"] is None else OptionType(str(row["option_type"])),
+        token=key,
+        freeze_qty=freeze if isinstance(freeze, int) else None,
+    )
