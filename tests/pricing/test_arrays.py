@@ -153,6 +153,17 @@ def test_out_is_written_and_returned():
     assert scalar == pricing.price(1, 100.0, 100.0, 0.25, 0.2)
 
 
+def test_out_may_be_an_input():
+    k = K.copy()
+    k[3] = np.nan
+    want = pricing.price(1, 100.0, k, 0.25, 0.2)
+    assert pricing.price(1, 100.0, k, 0.25, 0.2, out=k) is k
+    assert np.array_equal(k, want, equal_nan=True)
+    value = WANT.copy()
+    pricing.implied_vol(1, value, 100.0, K, 0.25, out=value)
+    assert value == pytest.approx(np.full(5, 0.2), rel=1e-12)
+
+
 @pytest.mark.parametrize("out", [np.empty(4), np.empty(5, np.float32), [0.0] * 5, np.empty((5, 1))])
 def test_out_of_another_kind_is_refused(out):
     with pytest.raises(BadData, match="out for price must be a writable float64 array"):
@@ -181,7 +192,7 @@ def test_parts():
     rows, mask, shape, n = pack(("cp", "x", "y"), (1.0, np.ones(3), 2))
     assert (mask, shape, n) == (0b010, (3,), 3)
     assert [len(r) for r in rows] == [1, 3, 1]
-    to, given = outputs(("a", "b"), None, (2, 2), 4)
+    to, given = outputs(("a", "b"), None, (2, 2), 4, [])
     assert [t.shape for t in to] == [(4,), (4,)]
     assert [g.shape for g in given] == [(2, 2), (2, 2)]
     check_scalars(("cp", "iv"), [np.array([1.0]), np.array([np.nan])])

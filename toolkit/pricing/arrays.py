@@ -18,7 +18,7 @@ Packed = tuple[list[Floats], int, tuple[int, ...], int]
 
 _SIGNS: Final = {"CE": 1.0, "C": 1.0, "PE": -1.0, "P": -1.0}
 _F64: Final = np.dtype(np.float64)
-_NOT_NEGATIVE: Final = frozenset({"forward", "strike", "tte", "iv", "price"})
+_NOT_NEGATIVE: Final = frozenset({"forward", "strike", "tte", "iv"})
 _PLAIN: Final = 0x501  # C-contiguous, aligned, writeable
 _COPY: Final = 4096
 _ZERO: Final = np.zeros(1)
@@ -137,8 +137,12 @@ def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     return flat, mask, shape, math.prod(shape)
 
 
-def outputs(names: tuple[str, ...], out: Any, shape: tuple[int, ...], n: int) -> tuple[list[Floats], list[Any]]:
+def outputs(
+    names: tuple[str, ...], out: Any, shape: tuple[int, ...], n: int, inputs: list[Floats]
+) -> tuple[list[Floats], list[Any]]:
     """Rows the kernel writes, and the arrays to hand back (``out`` itself where given).
+
+    An ``out`` that is not contiguous or shares memory with an input is written through a row of its own.
 
     Raises
     ------
@@ -163,7 +167,10 @@ def outputs(names: tuple[str, ...], out: Any, shape: tuple[int, ...], n: int) ->
                 f"out for {name} must be a writable float64 array of shape {shape},"
                 f" was {getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
             )
-        rows.append(array.reshape(-1) if array.flags.c_contiguous else np.empty(n))
+        apart = array.flags.c_contiguous and array.flags.aligned
+        if apart and any(np.may_share_memory(array, row) for row in inputs):
+            apart = False
+        rows.append(array.reshape(-1) if apart else np.empty(n))
     return rows, given
 
 
@@ -171,7 +178,7 @@ def hand_back(out: Any, rows: list[Floats], given: list[Any], shape: tuple[int, 
     """Arrays of the broadcast shape, ``out`` itself where given, floats for scalars."""
     if out is not None:
         for row, array in zip(rows, given, strict=True):
-            if not array.flags.c_contiguous:
+            if not np.may_share_memory(row, array):
                 array[...] = row.reshape(array.shape)
         return out if len(rows) == 1 else given
     if shape:

@@ -100,7 +100,7 @@ def price(
     threads : int
         Slices of large inputs run on this many threads; the result is the same to the last bit.
     out : ndarray, optional
-        Writable float64 array of the broadcast shape.
+        Writable float64 array of the broadcast shape; it may be one of the inputs.
 
     Returns
     -------
@@ -217,6 +217,6 @@ def _run(
     packed, mask, shape, n = pack(_NAMES, values)
     if not shape:
         check_scalars(_NAMES, packed)
-    rows_out, given = outputs(names, out, shape, n)
+    rows_out, given = outputs(names, out, shape, n, packed)
     parallel.run(kernel, (*packed, mask, bsm), rows_out if whole else [_UNUSED, *rows_out], n, threads)
     return hand_back(out, rows_out, given, shape)

@@ -58,7 +58,7 @@ def implied_vol(
     rows, mask, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
     if not shape:
         check_scalars(_NAMES, rows)
-    to, given = outputs(("iv",), out, shape, n)
+    to, given = outputs(("iv",), out, shape, n, rows)
     parallel.run(inverse.implied_rows, (*rows, mask, bsm), to, n, threads)
     return hand_back(out, to, given, shape)
 
