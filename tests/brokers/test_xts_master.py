@@ -51,7 +51,7 @@ def test_a_contract_is_found_in_every_language(sample):
     assert found.place_of(option) == ("NSEFO", 75452)
     assert found.by_id("NSEFO", 75452) is found.by_key(option.token) is option
     assert found.find("RELIANCE EQ", "NSE").kind is Kind.EQUITY
-    assert (len(found), [i.symbol for i in found][0]) == (3, "RELIANCE EQ")
+    assert (len(found), next(iter(found)).symbol) == (3, "RELIANCE EQ")
     assert found.by_id("NSEFO", None) is found.by_id("MOON", 1) is found.by_id("NSECM", 1) is None
     assert found.table.height == 3
 

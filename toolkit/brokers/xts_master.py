@@ -140,9 +140,9 @@ def _columns(cells: pl.DataFrame) -> pl.DataFrame:
 def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
     dated = pl.col("kind").is_in(["option", "future"])
     option = pl.col("kind") == "option"
-    freeze = pl.when((pl.col("freeze") > 0) & (pl.col("freeze") < 2**40)).then("freeze")
+    stated = pl.when((pl.col("freeze") > 0) & (pl.col("freeze") < 2**40)).then("freeze")
     # NSE states the first quantity that is frozen (1801): the most that may be sent is one less
-    freeze = freeze - pl.when(pl.col("venue") == "NSEFO").then(1).otherwise(0)
+    freeze = stated - pl.when(pl.col("venue") == "NSEFO").then(1).otherwise(0)
     strike = pl.when(option & (pl.col("strike") < 1e9)).then((pl.col("strike") * 100).round())
     tick = pl.when((pl.col("tick") > 0) & (pl.col("tick") < 1e6)).then((pl.col("tick") * 100).round())
     lot = pl.when((pl.col("lot") > 0) & (pl.col("lot") < 2**31)).then("lot")
@@ -176,7 +176,7 @@ def _finished(kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame:
-    """Rows of a segment's ``indexlist`` (``NIFTY 50_26000``, split at the last bar), in the form of :func:`read_master`."""
+    """Rows of a segment's ``indexlist`` (``NIFTY 50_26000``, split at the last bar), formed as by :func:`read_master`."""
     rows = []
     for entry in listed:
         name, bar, number = str(entry).strip().rpartition("_")
