@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_chunks_cover_the_time_once_within_the_limit(start, days, most):
     parts = list(more.chunks(start, end, most))
     assert (parts[0][0], parts[-1][1]) == (start, end)
     assert all(last - first < most * DAY_NS for first, last in parts)
-    assert all(nxt[0] == before[1] + 10**9 for before, nxt in zip(parts, parts[1:], strict=False))
+    assert all(nxt[0] == before[1] + 10**9 for before, nxt in itertools.pairwise(parts))
 
 
 async def test_candles_are_one_table_over_many_requests(broker):
@@ -53,7 +55,7 @@ async def test_candles_are_one_table_over_many_requests(broker):
 
 
 async def test_candles_say_what_is_wrong(broker):
-    with pytest.raises(BadData, match="interval must be one of .*did you mean '5minute'"):
+    with pytest.raises(BadData, match=r"interval must be one of .*did you mean '5minute'"):
         await more.candles(broker, CE, "5minutes", 0, 1)
     with pytest.raises(BadData, match="end before they start"):
         await more.candles(broker, CE, "day", 2, 1)

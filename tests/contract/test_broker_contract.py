@@ -234,7 +234,7 @@ async def test_money_and_margin(rig):
     assert after.used_p > 0
     assert after.available_p == after.cash_p - after.used_p
     assert after.available_p < before.available_p
-    with pytest.raises(BadData, match="no (contract|instrument)"):
+    with pytest.raises(BadData, match=r"no (contract|instrument)"):
         await rig.broker.order_margins([order(rig, symbol="NOPE")])
 
 

@@ -165,7 +165,7 @@ async def test_a_limit_hit_by_one_user_of_the_account_holds_the_others(kite_sim)
     with pytest.raises(Refused, match="wait 60 s"):
         await broker.place(order("R1"))
     count = calls(sim, "POST /orders/regular")
-    with pytest.raises(Refused, match="used up for .* s; nothing was sent"):
+    with pytest.raises(Refused, match=r"used up for .* s; nothing was sent"):
         await other.place(order("R2"))
     assert calls(sim, "POST /orders/regular") == count
     await asyncio.gather(broker.close(), other.close())

@@ -27,5 +27,3 @@ class RiskSettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The limits alone, as the engine journals them."""
         names = Limits.__struct_fields__
         return Limits(**{name: getattr(self, name) for name in names})
-
-
