@@ -50,7 +50,6 @@ class KiteOrder(msgspec.Struct, kw_only=True):
     offset: int = 0
     renamed: int = 0
     iceberg: tuple[int, int, int, int] | None = None
-    foreign: bool = False
 
     @property
     def leaves(self) -> int:

@@ -52,7 +52,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Roster:
-    """The listed contracts by key, by (venue, name) and by our symbol.
+    """The listed contracts by key and by (venue, name).
 
     ``spots`` holds the index (or share) behind an underlying, where the session records it;
     ``futures`` its futures and ``pairs`` its calls and puts of one strike, nearest expiry first.
@@ -62,7 +62,6 @@ class Roster:
         self.rows = tuple(sorted(rows, key=lambda row: (row.venue, row.name)))
         self.by_key = {row.key: row for row in self.rows}
         self.by_name = {(row.venue, row.name): row for row in self.rows}
-        self.by_symbol = {row.instrument.symbol: row for row in self.rows}
         self.spots: dict[str, Listed] = {}
         self.futures: dict[str, list[Listed]] = {}
         for row in sorted(self.rows, key=lambda row: (row.expired_by, row.name)):

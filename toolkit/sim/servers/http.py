@@ -20,7 +20,6 @@ import msgspec
 
 __all__ = ["Call", "Reply", "abort", "json_reply", "read_call", "send"]
 
-_HEAD: Final = 64 * 1024
 _BODY: Final = 4 * 1024 * 1024
 
 
