@@ -73,7 +73,7 @@ def _measure(
     progress(1, "shifting")
     whole = oi_shift(read["chain"], config, futures=read["futures"])
     chosen = _chosen(whole.levels, expiry)
-    result = _only(whole, chosen, read["quality"])
+    result = _only(whole, chosen, read["quality"], read["futures"])
     progress(2, "writing")
     expiries = sorted(set(chosen["expiry"].to_list()))
     rows = read["chain"].filter(_in(expiries))
@@ -188,7 +188,7 @@ def _chosen(levels: pl.DataFrame, expiry: str) -> pl.DataFrame:
     return levels.filter(pl.col("expiry") == wanted)
 
 
-def _only(whole: ShiftResult, chosen: pl.DataFrame, quality: pl.DataFrame) -> ShiftResult:
+def _only(whole: ShiftResult, chosen: pl.DataFrame, quality: pl.DataFrame, futures: pl.DataFrame | None) -> ShiftResult:
     import polars as pl
 
     from toolkit.oi import ShiftResult
@@ -198,9 +198,10 @@ def _only(whole: ShiftResult, chosen: pl.DataFrame, quality: pl.DataFrame) -> Sh
     keys = ["ts", "expiry"]
     pick = chosen.select(keys)
     pairs = chosen.select(pl.col("ts").dt.date().alias("day"), "expiry").unique()
+    front = _front(futures)
     events = whole.events.with_columns(pl.col("ts").dt.date().alias("day"))
     mine = events.join(pairs, on=["day", "expiry"], how="semi", maintain_order="left")
-    future = events.filter(pl.col("type").str.starts_with("FUT_"))
+    future = events.filter(pl.col("type").str.starts_with("FUT_")).join(front, on=["day", "expiry"], how="semi")
     both = pl.concat([mine, future]).unique("id", maintain_order=True).drop("day").sort("ts", maintain_order=True)
     return ShiftResult(
         chosen,
@@ -208,6 +209,16 @@ def _only(whole: ShiftResult, chosen: pl.DataFrame, quality: pl.DataFrame) -> Sh
         both,
         pl.concat([whole.quality, quality]),
     )
+
+
+def _front(futures: pl.DataFrame | None) -> pl.DataFrame:
+    """The nearest futures expiry of each day: the far ones are thin and would drown it."""
+    import polars as pl
+
+    if futures is None:
+        return pl.DataFrame(schema={"day": pl.Date, "expiry": pl.Date})
+    dated = futures.select(pl.col("ts").dt.date().alias("day"), "expiry").filter(pl.col("expiry") >= pl.col("day"))
+    return dated.group_by("day").agg(pl.col("expiry").min())
 
 
 def _write_frames(result: ShiftResult, folder: Path) -> None:

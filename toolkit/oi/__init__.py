@@ -65,7 +65,15 @@ __all__ = [
     "transport_shift",
     "trapped_writers",
     "walls",
+    "warm",
     "wasserstein_shift",
     "writer_class",
     "zero_gamma",
 ]
+
+
+def warm() -> None:
+    """Compile the kernels into the cache (``make setup`` calls it), by one run over a small generated chain."""
+    from toolkit.oi.warming import run_all
+
+    run_all()

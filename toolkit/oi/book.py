@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.oi.arrays import UNKNOWN, Ints
-from toolkit.oi.config import OIConfig, Threshold
+from toolkit.oi.config import OIConfig, SessionDays, Threshold
 from toolkit.oi.core import Bursts, ExpiryCore, Rows
 from toolkit.oi.detect import ExpiryEvents, Latches, Now, roll_events
 from toolkit.oi.events import Event
@@ -60,13 +60,13 @@ class Series:
                 grown = np.full((2, self.core.strikes_p.size), blank, dtype=np.int64)
                 grown[:, at] = getattr(self, name)
                 setattr(self, name, grown)
-        restated = self._restated(wide)
+        restated = self._restated(wide, config.calendar)
         rows = self.core.run(Bursts(wide.ts_ns, wide.oi, wide.volume, wide.spot, wide.forward))
         fill_prices(self.core, wide.ts_ns, rows, wide.price, wide.iv, wide.tte, config)
         self.tokens = np.where(wide.token != 0, wide.token, self.tokens)
         return _records(block, rows, restated)
 
-    def _restated(self, block: Block) -> Ints:
+    def _restated(self, block: Block, calendar: SessionDays | None) -> Ints:
         """Contracts a burst whose implied previous OI (OI minus the feed's change) is not what it must be."""
         counts = np.zeros(block.ts_ns.size, dtype=np.int64)
         if block.feed_change is None:
@@ -78,7 +78,7 @@ class Series:
             implied = np.where(given, oi - np.where(given, change, 0), NO_CHANGE)
             if _day(ts) != day:
                 # the whole OI as change is what a re-dating prints: counted there, not here
-                wrong = given & (last >= 0) & (implied != last) & (implied != 0)
+                wrong = given & (last >= 0) & (implied != last) & (implied != 0) & _adjacent(day, _day(ts), calendar)
                 self.implied = implied
             else:
                 wrong = given & (self.implied != NO_CHANGE) & (implied != self.implied)
@@ -91,6 +91,14 @@ class Series:
 
 def _day(ts_ns: int) -> int:
     return (ts_ns + 19_800_000_000_000) // 86_400_000_000_000
+
+
+def _adjacent(day: int, later: int, calendar: SessionDays | None) -> bool:
+    """Whether no session lies between two days; without a calendar every weekday may be one."""
+    if day < 0 or later - day > 14:
+        return False
+    between = [EPOCH + dt.timedelta(days=d) for d in range(day + 1, later)]
+    return not any(d.weekday() < 5 if calendar is None else calendar.is_session(d) for d in between)
 
 
 def _widened(block: Block, strikes_p: Ints) -> Block:

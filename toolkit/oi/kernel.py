@@ -166,7 +166,11 @@ def run_bursts(
             compared[t] = base
             if not known_base:
                 compared[t] = -1
-        level_row(kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, fresh, forward[t], p, held, profile, row)
+        # a closing file is settled: its lead needs no second burst
+        need = 1 if eod == 1 else int(p[11])
+        level_row(
+            kc[:m], now[:, :m], vol[:, :m], old[:, :m], known_base, fresh, need, forward[t], p, held, profile, row
+        )
         if fresh and scalars[5] > 0:
             step_columns(kc[:m], now[:, :m], step[:, :m], row)
         reach = p[5] if p[5] > 0 else default_reach(kc[:m], p[6])
@@ -310,6 +314,7 @@ def level_row(
     old: Ints,
     known_base: bool,
     fresh: bool,
+    need: int,
     forward: float,
     p: Floats,
     held: Floats,
@@ -365,7 +370,7 @@ def level_row(
         if half >= 0.0:
             moments_kernel(k, now[s], forward, half, six)
             row[L_WINDOW + s] = six[0]
-        wall_columns(k, now[s], fresh, forward, p, held[s], classes, profile[s], s, row)
+        wall_columns(k, now[s], fresh, need, forward, p, held[s], classes, profile[s], s, row)
 
 
 @kernel
@@ -384,6 +389,7 @@ def wall_columns(
     k: Floats,
     oi: Ints,
     fresh: bool,
+    need: int,
     forward: float,
     p: Floats,
     held: Floats,
@@ -399,7 +405,7 @@ def wall_columns(
     share = np.empty(n)
     raw = walls_kernel(k, oi, forward, p[7], p[8], p[9], is_wall, prominence, share)
     # only news counts towards the hysteresis: a repeated state is no second vote
-    wall = hold_wall(k, oi, raw, p[10], int(p[11]), held) if fresh else held[0]
+    wall = hold_wall(k, oi, raw, p[10], need, held) if fresh else held[0]
     row[L_WALL + side] = wall
     if math.isnan(wall):
         return
