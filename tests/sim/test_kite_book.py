@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolkit.sim.kite_book import KiteBook
 from toolkit.sim.kite_form import WireRefusal
@@ -345,3 +349,102 @@ def test_better_prices_and_older_orders_go_first(book, place, clock_ns):
     book.world.advance(clock_ns("09:20:00"))
     assert [t["order_id"] for t in book.trades] == [best, late_good, old]
     assert row(book, young)["filled_quantity"] == 0
+
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("place"),
+            st.fixed_dictionaries(
+                {
+                    "transaction_type": st.sampled_from(["BUY", "SELL"]),
+                    "quantity": st.integers(1, 60).map(lambda lots: str(65 * lots)),
+                    "price": st.integers(90, 125).map(str),
+                    "order_type": st.sampled_from(["LIMIT", "LIMIT", "SL", "MARKET"]),
+                    "trigger_price": st.integers(90, 125).map(str),
+                    "validity": st.sampled_from(["DAY", "DAY", "IOC", "TTL"]),
+                    "validity_ttl": st.just("3"),
+                    "market_protection": st.just("-1"),
+                    "autoslice": st.sampled_from(["true", "false"]),
+                }
+            ),
+        ),
+        st.tuples(
+            st.just("modify"),
+            st.tuples(
+                st.integers(0, 30),
+                st.dictionaries(st.sampled_from(["price", "trigger_price"]), st.integers(90, 125).map(str)),
+                st.sampled_from(
+                    [{}, {"quantity": "195"}, {"order_type": "SL"}, {"order_type": "LIMIT"}, {"validity": "IOC"}]
+                ),
+            ),
+        ),
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("wait"), st.integers(1, 3000)),
+        st.tuples(st.just("halt"), st.booleans()),
+    ),
+    max_size=25,
+)
+MOVES = [
+    ("09:15:00", "CE", 100.0, 650, 100.5, 130, 100.0, 1300),
+    ("09:20:00", "CE", 98.0, 650, 98.5, 650, 98.0, 2600),
+    ("09:40:00", "CE", 110.0, 195, 110.5, 325, 110.0, 3250),
+    ("10:00:00", "CE", 120.0, 650, 120.5, 650, 120.0, 3900),
+]
+
+
+def do(book, act, given_):
+    ids = list(book.orders)
+    if act == "place":
+        book.place("regular", {**CE, **given_})
+    elif act == "wait":
+        book.world.advance(book.world.now_ns + given_ * 10**9)
+    elif act == "halt":
+        (book.world.exchange.halt if given_ else book.world.exchange.resume)()
+    elif ids and act == "cancel":
+        book.cancel("regular", ids[given_ % len(ids)])
+    elif ids:
+        number, prices, more = given_
+        book.modify("regular", ids[number % len(ids)], {**prices, **more})
+
+
+def consistent(book):
+    for row in book.rows():
+        trades = book.order_trades(row["order_id"])
+        filled = sum(trade["quantity"] for trade in trades)
+        value = sum(trade["quantity"] * trade["average_price"] for trade in trades)
+        assert row["filled_quantity"] == filled
+        assert row["average_price"] == pytest.approx(value / filled if filled else 0)
+        assert (
+            row["filled_quantity"] + row["pending_quantity"] + row["cancelled_quantity"] == row["quantity"]
+            or row["status"] == "REJECTED"
+        )
+        assert (row["status"] == "COMPLETE") == (filled == row["quantity"])
+        history = book.history(row["order_id"])
+        assert {k: history[-1][k] for k in ("status", "quantity", "filled_quantity", "price")} == {
+            k: row[k] for k in ("status", "quantity", "filled_quantity", "price")
+        }
+        done = [i for i, state in enumerate(history) if state["status"] in ("COMPLETE", "CANCELLED", "REJECTED")]
+        assert done in ([], [len(history) - 1]), "nothing follows an end"
+        steps = [state["filled_quantity"] for state in history]
+        assert steps == sorted(steps)
+        for trade in trades:
+            sign = 1 if row["transaction_type"] == "BUY" else -1
+            limits = [state["price"] for state in history]
+            assert any(sign * (trade["average_price"] - limit) <= 1e-9 for limit in limits), (
+                "never worse than a limit it had"
+            )
+
+
+@settings(max_examples=60, deadline=None)
+@given(ACTS)
+def test_whatever_a_user_does_the_book_adds_up(make_world, acts):
+    book = KiteBook(make_world(MOVES, closes={"CE": 95.0}), "SIM001")
+    for act, given_ in acts:
+        with contextlib.suppress(WireRefusal):
+            do(book, act, given_)
+        consistent(book)
+    book.world.advance(book.world.bounds[1])
+    consistent(book)
+    assert all(row["status"] in ("COMPLETE", "CANCELLED", "REJECTED") for row in book.rows())
+    assert book.world.exchange.working() == ()
