@@ -176,7 +176,7 @@ def _finished(kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame:
-    """Rows of a segment's ``indexlist`` (``NIFTY 50_26000``, split at the last bar), formed as by :func:`read_master`."""
+    """Rows of a segment's ``indexlist`` (``NIFTY 50_26000``, split at the last bar), as of :func:`read_master`."""
     rows = []
     for entry in listed:
         name, bar, number = str(entry).strip().rpartition("_")

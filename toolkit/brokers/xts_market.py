@@ -1,0 +1,416 @@
+"""XTS market data over REST: the day's contracts, quotes, candles, and subscriptions bound to the session.
+
+A subscription belongs to the session (the token), not to a socket: after a reconnect the data flows on, after a
+new login everything must be subscribed anew. One subscription is a segment, an id and a message code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from toolkit.brokers.errors_map import Answer
+from toolkit.brokers.xts_errors import to_error
+from toolkit.brokers.xts_master import TRADED, XtsMaster, index_rows, read_master
+from toolkit.brokers.xts_records import number, whole
+from toolkit.brokers.xts_session import OPS, XtsLink
+from toolkit.calendar import ist_date, ist_ns, to_ist
+from toolkit.errors import BadData, Retryable, ToolkitError
+from toolkit.market.quotes import Quote
+from toolkit.market.xts_text import SEGMENTS, Level, TextStat, TextTick, decode_full
+from toolkit.types import Instrument
+
+__all__ = ["Candle", "Subscribed", "XtsMarket", "candles_of", "listed_quotes"]
+
+Place = tuple[int, int]
+"""Segment number and instrument id."""
+
+_OPEN: Final = dt.time(9, 15)
+_IST_S: Final = 19_800
+_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """One bar by its start (ns UTC): rupees, units; ``oi`` None where the row has none."""
+
+    start_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    oi: int | None = None
+
+
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscription brought.
+
+    ``ticks`` snapshots of what is new; ``already`` those that this session had, of which the snapshot must be
+    asked for; ``remaining`` how many more the session may have, None where the install does not say.
+    """
+
+    ticks: tuple[TextTick, ...] = ()
+    already: tuple[Place, ...] = ()
+    remaining: int | None = None
+
+
+class XtsMarket:
+    """Market data of one key pair.
+
+    Parameters
+    ----------
+    link : XtsLink
+        To the market-data API.
+    clock : callable
+        Nanoseconds UTC.
+    segments : sequence of str
+        Segments whose masters are asked for.
+    """
+
+    def __init__(self, link: XtsLink, clock: Callable[[], int], segments: Sequence[str] = tuple(TRADED)) -> None:
+        self.link = link
+        self.skipped: dict[str, int] = {}
+        self.odd = 0
+        self.remaining: int | None = None
+        self._clock = clock
+        self._segments = tuple(segments)
+        self._master: XtsMaster | None = None
+        self._reading = asyncio.Lock()
+        self._have: set[tuple[int, int, int]] = set()
+        self._wanted: set[tuple[int, int, int]] = set()
+        self._token = ""
+        self._in_minutes = False
+
+    def __repr__(self) -> str:
+        return f"XtsMarket({self.link.state})"
+
+    async def login(self) -> None:
+        """Log in, if there is no session yet."""
+        await self.link.session()
+
+    async def logout(self) -> None:
+        """End the session at the broker."""
+        await self.link.logout()
+
+    async def config(self) -> Mapping[str, Any]:
+        """What the install says of its segments and message codes."""
+        found = await self.link.call("md_config")
+        if not isinstance(found, dict):
+            raise BadData("the client configuration is not in the documented form")
+        return found
+
+    async def master(self) -> XtsMaster:
+        """The day's contracts: the masters of all segments with the index lists, read once a day."""
+        today = ist_date(self._clock())
+        async with self._reading:
+            if self._master is None or self._master.on != today:
+                self._master = await self._read(today)
+        return self._master
+
+    async def _read(self, today: dt.date) -> XtsMaster:
+        text = await self.link.call(
+            "master", json={"exchangeSegmentList": list(self._segments)}, what="the master dump"
+        )
+        if not isinstance(text, str) or not text:
+            raise BadData("the master dump is not a text; ask for it again")
+        table, self.skipped = await asyncio.to_thread(read_master, text, today)
+        frames = [table]
+        for segment in [s for s in self._segments if s.endswith("CM")]:
+            listed = index_rows(await self.indices(segment), segment, today)
+            frames.append(listed.join(table, on="key", how="anti"))
+        return XtsMaster(pl.concat(frames), today)
+
+    async def indices(self, segment: str) -> tuple[str, ...]:
+        """Names and ids of a segment's indices (``NIFTY 50_26000``); none where the install has no list."""
+        try:
+            found = await self.link.call(
+                "indices", params={"exchangeSegment": SEGMENTS[segment]}, what="the index list"
+            )
+        except Retryable:
+            raise
+        except ToolkitError:
+            return ()
+        listed = found.get("indexList") if isinstance(found, dict) else found
+        return tuple(str(entry) for entry in listed) if isinstance(listed, list) else ()
+
+    async def expiries(self, segment: str, series: str, symbol: str) -> tuple[dt.date, ...]:
+        """Expiry dates of an underlying, ascending."""
+        params = {"exchangeSegment": SEGMENTS[segment], "series": series, "symbol": symbol}
+        found = await self.link.call("expiries", params=params, what="the expiry dates")
+        dates = set()
+        for text in found if isinstance(found, list) else ():
+            try:
+                dates.add(dt.date.fromisoformat(str(text)[:10]))
+            except ValueError:
+                self.odd += 1
+        return tuple(sorted(dates))
+
+    async def quotes(self, places: Iterable[Place], code: int = 1502) -> Mapping[Place, TextTick]:
+        """Newest state of instruments by segment number and id; one without a tick yet is absent."""
+        found: dict[Place, TextTick] = {}
+        asked = list(dict.fromkeys(places))
+        for at in range(0, len(asked), self.link.terms.batch):
+            for tick in await self._quoted(asked[at : at + self.link.terms.batch], code):
+                found[tick.segment, tick.instrument] = tick
+        return {place: found[place] for place in asked if place in found}
+
+    async def _quoted(self, places: Sequence[Place], code: int) -> tuple[TextTick, ...]:
+        body = _body(places, code) | {"publishFormat": "JSON"}
+        verdict, answer, result = await self.link.ask("quotes", json=body)
+        if verdict == "ok":
+            return self._ticks(result, code)
+        if verdict == "split" and len(places) > 1:
+            half = len(places) // 2
+            return await self._quoted(places[:half], code) + await self._quoted(places[half:], code)
+        raise self._error("quotes", "quotes", answer)
+
+    async def quote(self, instruments: Iterable[Instrument]) -> Mapping[int, Quote]:
+        """Best levels and last price by the contract's key; a contract without a quote is absent."""
+        master = await self.master()
+        wanted = {}
+        for instrument in instruments:
+            segment, token = master.place_of(instrument)
+            wanted[SEGMENTS[segment], token] = instrument.token or 0
+        now_ns = self._clock()
+        return {wanted[place]: _quote(tick, now_ns) for place, tick in (await self.quotes(wanted)).items()}
+
+    async def candles(
+        self, segment: str, instrument: int, start_ns: int, end_ns: int, seconds: int | None = 60
+    ) -> tuple[Candle, ...]:
+        """Bars of ``seconds`` (None: days) whose stamps lie in the range, oldest first.
+
+        Installs differ in whether the size is asked for in seconds or in minutes: when the bars that come are sixty
+        times too far apart, minutes are meant, which is remembered.
+        """
+        if seconds is not None and (seconds <= 0 or seconds % 60):
+            raise BadData(f"bars are whole minutes, was {seconds} seconds")
+        params: dict[str, object] = {
+            "exchangeSegment": segment,
+            "exchangeInstrumentID": instrument,
+            "startTime": _moment(start_ns),
+            "endTime": _moment(end_ns),
+        }
+        size: object = "D" if seconds is None else seconds // 60 if self._in_minutes else seconds
+        bars = candles_of(await self._ohlc(params | {"compressionValue": size}), seconds)
+        if seconds is not None and not self._in_minutes and _gap_s(bars) == 60 * seconds:
+            other = candles_of(await self._ohlc(params | {"compressionValue": seconds // 60}), seconds)
+            if _gap_s(other) == seconds:
+                self._in_minutes = True
+                return other
+        return bars
+
+    async def _ohlc(self, params: Mapping[str, object]) -> str:
+        found = await self.link.call("ohlc", params=params, what="candles")
+        cells = {str(k).lower(): v for k, v in found.items()} if isinstance(found, dict) else {}
+        text = cells.get("datareponse", cells.get("dataresponse", ""))
+        if not isinstance(text, str):
+            raise BadData("the candles are not a text; ask again")
+        return text
+
+    async def subscribe(self, places: Iterable[Place], code: int) -> Subscribed:
+        """Subscribe instruments to a message code, in batches; what this session has is not asked for again.
+
+        Raises
+        ------
+        Refused
+            Over the install's limit: what came before stays subscribed.
+        """
+        await self._same_session()
+        asked = list(dict.fromkeys(places))
+        self._wanted |= {(*place, code) for place in asked}
+        wanted = [place for place in asked if (*place, code) not in self._have]
+        ticks: list[TextTick] = []
+        already: list[Place] = []
+        for at in range(0, len(wanted), self.link.terms.batch):
+            await self._subscribe(wanted[at : at + self.link.terms.batch], code, ticks, already)
+        return Subscribed(ticks=tuple(ticks), already=tuple(already), remaining=self.remaining)
+
+    async def _subscribe(self, batch: Sequence[Place], code: int, ticks: list[TextTick], already: list[Place]) -> None:
+        verdict, answer, result = await self.link.ask("subscribe", json=_body(batch, code))
+        self._count(result)
+        if verdict == "ok":
+            self._have |= {(*place, code) for place in batch}
+            new = self._ticks(result, code)
+            ticks += new
+            # an install that answers the new ones only says nothing of those it had
+            named = _named(result)
+            already += [place for place in batch if named and place not in named]
+        elif verdict == "done" and len(batch) == 1:
+            self._have.add((*batch[0], code))
+            already.append(batch[0])
+        elif verdict == "done":
+            half = len(batch) // 2
+            await self._subscribe(batch[:half], code, ticks, already)
+            await self._subscribe(batch[half:], code, ticks, already)
+        else:
+            raise self._error("the subscription", "subscribe", answer)
+
+    async def unsubscribe(self, places: Iterable[Place], code: int) -> None:
+        """Give instruments up, in batches."""
+        asked = list(dict.fromkeys(places))
+        for at in range(0, len(asked), self.link.terms.batch):
+            batch = asked[at : at + self.link.terms.batch]
+            result = await self.link.call("unsubscribe", json=_body(batch, code), what="the end of a subscription")
+            self._count(result)
+            self._have -= {(*place, code) for place in batch}
+            self._wanted -= {(*place, code) for place in batch}
+
+    async def renew(self, places: Iterable[Place], code: int) -> Subscribed:
+        """Subscribe anew what is subscribed and silent: give up, then subscribe."""
+        asked = list(places)
+        await self.unsubscribe(asked, code)
+        return await self.subscribe(asked, code)
+
+    async def resubscribe(self) -> Subscribed:
+        """Subscribe whatever is wanted and this session lacks: the whole set after a new login, usually nothing."""
+        await self._same_session()
+        lacking = sorted(self._wanted - self._have)
+        ticks: list[TextTick] = []
+        already: list[Place] = []
+        for code in sorted({row[2] for row in lacking}):
+            made = await self.subscribe([row[:2] for row in lacking if row[2] == code], code)
+            ticks += made.ticks
+            already += made.already
+        return Subscribed(ticks=tuple(ticks), already=tuple(already), remaining=self.remaining)
+
+    @property
+    def subscribed(self) -> frozenset[tuple[int, int, int]]:
+        """Segment number, id and message code of everything this session has."""
+        return frozenset(self._have)
+
+    async def _same_session(self) -> None:
+        """Forget what a dead session had."""
+        token = (await self.link.session()).token.reveal()
+        if token != self._token:
+            self._token = token
+            self._have.clear()
+            self.remaining = None
+
+    def _count(self, result: object) -> None:
+        cells = {str(k).lower(): v for k, v in result.items()} if isinstance(result, dict) else {}
+        left = whole(cells.get("remaining_subscription_count"))
+        if left is not None:
+            self.remaining = left
+
+    def _ticks(self, result: object, code: int) -> tuple[TextTick, ...]:
+        made = []
+        for entry in listed_quotes(result):
+            try:
+                made.append(decode_full(entry, code))
+            except BadData:
+                self.odd += 1
+        return tuple(made)
+
+    def _error(self, what: str, op: str, answer: Answer) -> ToolkitError:
+        return to_error(self.link.name, what, OPS[op][0], answer)
+
+
+def listed_quotes(result: object) -> list[object]:
+    """The quotes of an answer, under either of its two keys: JSON texts, or objects with a message code.
+
+    >>> listed_quotes({"quotesList": [{"exchangeSegment": 2}], "listQuotes": ["{}", None]})
+    ['{}']
+    """
+    cells = {str(k).lower(): v for k, v in result.items()} if isinstance(result, dict) else {}
+    for key in ("listquotes", "quoteslist"):
+        rows = cells.get(key)
+        if isinstance(rows, list):
+            held = [row for row in rows if (isinstance(row, str) and row) or _is_quote(row)]
+            if held:
+                return held
+    return []
+
+
+def _is_quote(row: object) -> bool:
+    return isinstance(row, dict) and any(str(key).lower() in ("messagecode", "touchline") for key in row)
+
+
+def _named(result: object) -> set[Place]:
+    """The instruments that an answer names."""
+    cells = {str(k).lower(): v for k, v in result.items()} if isinstance(result, dict) else {}
+    found = set()
+    for key in ("quoteslist", "listquotes"):
+        for row in cells.get(key) or ():
+            inner = {str(k).lower(): v for k, v in row.items()} if isinstance(row, dict) else {}
+            segment, token = whole(inner.get("exchangesegment")), whole(inner.get("exchangeinstrumentid"))
+            if segment is not None and token is not None:
+                found.add((segment, token))
+    return found
+
+
+def candles_of(text: str, seconds: int | None) -> tuple[Candle, ...]:
+    """Bars of ``ts|open|high|low|close|volume|oi|`` rows parted by commas, by the start of each bar.
+
+    ``ts`` is IST wall clock written as if UTC, a second before the bar's end. Bars count from 9:15.
+
+    Raises
+    ------
+    BadData
+        When a row has no time or no prices.
+    """
+    made: dict[int, Candle] = {}
+    for row in text.split(","):
+        if not row.strip():
+            continue
+        cells = row.strip().split("|")
+        stamp = whole(cells[0])
+        values = [number(cell) for cell in cells[1:7]]
+        if stamp is None or len(values) < 4 or None in values[:4] or not 0 < stamp < 2**33:
+            raise BadData(f"a candle must be ts|open|high|low|close|volume|oi, was {row.strip()[:60]!r}")
+        start_ns = _bar_start(stamp, seconds)
+        first, high, low, last = (0.0 if v is None else v for v in values[:4])
+        volume, oi = (*values[4:6], None, None)[:2]
+        made[start_ns] = Candle(
+            start_ns, first, high, low, last, 0 if volume is None else int(volume), None if oi is None else int(oi)
+        )
+    return tuple(made[key] for key in sorted(made))
+
+
+def _bar_start(stamp: int, seconds: int | None) -> int:
+    ended_ns = (stamp - _IST_S) * 10**9
+    day = ist_date(ended_ns)
+    if seconds is None:
+        return ist_ns(day, dt.time(0))
+    opened = ist_ns(day, _OPEN)
+    return opened + (ended_ns - opened) // (seconds * 10**9) * seconds * 10**9
+
+
+def _gap_s(bars: Sequence[Candle]) -> int:
+    """Seconds between the closest two bars; 0 when there are not two."""
+    gaps = [(b.start_ns - a.start_ns) // 10**9 for a, b in itertools.pairwise(bars)]
+    return min(gaps, default=0)
+
+
+def _moment(ns: int) -> str:
+    """``Dec 16 2025 091500``, in no one's locale."""
+    at = to_ist(ns)
+    return (
+        f"{_MONTHS[3 * at.month - 3 : 3 * at.month]} {at.day:02d} {at.year} {at.hour:02d}{at.minute:02d}{at.second:02d}"
+    )
+
+
+def _body(places: Sequence[Place], code: int) -> dict[str, object]:
+    return {
+        "instruments": [{"exchangeSegment": segment, "exchangeInstrumentID": token} for segment, token in places],
+        "xtsMessageCode": code,
+    }
+
+
+def _quote(tick: TextTick, now_ns: int) -> Quote:
+    bid_p, bid_qty = _level(tick.best_bid)
+    ask_p, ask_qty = _level(tick.best_ask)
+    ltp = None if isinstance(tick, TextStat) else tick.touch.ltp
+    return Quote(now_ns, bid_p, bid_qty, ask_p, ask_qty, round(ltp * 100.0) if ltp else None)
+
+
+def _level(level: Level | None) -> tuple[int | None, int | None]:
+    """Paise and units; a level of price 0 is absent."""
+    if level is None or not level.price:
+        return None, None
+    return round(level.price * 100.0), level.qty
