@@ -36,6 +36,7 @@ SNAPSHOTS = 4  # to collect for the shift of open interest
 # time from the exchange's answers, so that its recorded day is today.
 
 # %%
+import atexit
 import json
 import os
 import subprocess
@@ -43,6 +44,7 @@ import sys
 
 words = ["sim", "kite", "--session", str(SESSION), "--at", AT, "--speed", str(SPEED)]
 exchange = subprocess.Popen([sys.executable, "-m", "toolkit", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+atexit.register(exchange.terminate)
 ready = json.loads(exchange.stdout.readline())
 os.environ.update(ready["env"], TOOLKIT_ENGINE__CLOCK="venue", TOOLKIT_ENGINE__SPEED=str(SPEED))
 print("simulated exchange of", ready["session"].rsplit("/", 1)[-1], "at", ready["now"][:19])

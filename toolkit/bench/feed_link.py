@@ -2,8 +2,8 @@
 
 The server sends frames of full packets whose ``oi_high`` and ``oi_low`` words carry the time
 of sending (the monotonic clock, one for all processes of a machine). The access token of the
-address says what it sends: ``pace-S`` at the market's pace for S seconds, ``burst-N`` N frames
-as fast as they go.
+address says what it sends: ``pace-S`` at the market's pace for S seconds, ``spike-S`` the same
+after a spike of ten times that pace for a fifth as long, ``burst-N`` N frames as fast as they go.
 """
 
 from __future__ import annotations
@@ -81,9 +81,12 @@ def server() -> Iterator[int]:
         process.join(5)
 
 
-def paced(port: int, seconds: float) -> Lag:
-    """Take the market's pace through a `MarketFeed` for some seconds."""
-    return asyncio.run(_paced(port, seconds))
+def paced(port: int, seconds: float, *, spike: bool = False) -> Lag:
+    """Take the market's pace through a `MarketFeed` for some seconds; lags are those after the first half second.
+
+    With ``spike`` ten times that pace comes first for a fifth as long, and lags count from its end on.
+    """
+    return asyncio.run(_paced(port, seconds, spike))
 
 
 def ours_burst(port: int, frames: int) -> float:
@@ -112,13 +115,14 @@ def peer_burst(port: int, frames: int) -> float:
         process.join(5)
 
 
-async def _paced(port: int, seconds: float) -> Lag:
+async def _paced(port: int, seconds: float, spike: bool) -> Lag:
     from toolkit.market.feed import MarketFeed
     from toolkit.market.wire import KiteWire
 
-    feed = MarketFeed(KiteWire(f"ws://127.0.0.1:{port}", "bench", lambda: f"pace-{seconds}"))
+    feed = MarketFeed(KiteWire(f"ws://127.0.0.1:{port}", "bench", lambda: f"{'spike' if spike else 'pace'}-{seconds}"))
     table = feed.last = _Timed(feed.wire.dtype)
-    sent = int(seconds * _FRAMES_PER_S) * FRAME
+    before = _spike_frames(seconds) if spike else 0
+    sent = (before + int(seconds * _FRAMES_PER_S)) * FRAME
     feed.want(dict.fromkeys(_tokens().tolist(), "full"))
     end = time.monotonic() + seconds + 10
     while table.count == 0 and time.monotonic() < end:
@@ -129,8 +133,8 @@ async def _paced(port: int, seconds: float) -> Lag:
     share = (time.process_time() - used) / max(time.monotonic() - start, 1e-9)
     await feed.close()
     # The first half second is the subscription: 3 000 tokens in six commands.
-    lags = np.array(table.lags[_FRAMES_PER_S // 2 :] or table.lags or [0]) / 1e6
-    rounds = int(seconds * _FRAMES_PER_S) * FRAME // INSTRUMENTS
+    lags = np.array(table.lags[before + _FRAMES_PER_S // 2 :] or table.lags or [0]) / 1e6
+    rounds = sent // INSTRUMENTS
     rows = table.rows()
     exact = bool(len(rows) == INSTRUMENTS and (rows["volume"] >= rounds).all())
     p50, p99, most = (float(np.percentile(lags, q)) for q in (50, 99, 100))
@@ -230,7 +234,7 @@ async def _listen(say: Callable[[int], None]) -> None:
         what, _, how = ws.request.path.rpartition("=")[2].partition("-")
         await ws.recv()
         with suppress(Exception):
-            await (_pace(ws, float(how)) if what == "pace" else _burst(ws, int(how)))
+            await (_burst(ws, int(how)) if what == "burst" else _pace(ws, float(how), what == "spike"))
             await ws.wait_closed()
 
     for port in _PORTS:
@@ -240,10 +244,16 @@ async def _listen(say: Callable[[int], None]) -> None:
                 await asyncio.Event().wait()
 
 
-async def _pace(ws: Any, seconds: float) -> None:
+def _spike_frames(seconds: float) -> int:
+    return int(seconds / 5 * 10 * _FRAMES_PER_S)
+
+
+async def _pace(ws: Any, seconds: float, spike: bool) -> None:
     frames, start = _frames(), time.monotonic()
-    for n in range(int(seconds * _FRAMES_PER_S)):
-        await asyncio.sleep(max(0.0, start + n / _FRAMES_PER_S - time.monotonic()))
+    first = _spike_frames(seconds) if spike else 0
+    for n in range(first + int(seconds * _FRAMES_PER_S)):
+        due = n / (10 * _FRAMES_PER_S) if n < first else seconds / 5 * (first > 0) + (n - first) / _FRAMES_PER_S
+        await asyncio.sleep(max(0.0, start + due - time.monotonic()))
         await ws.send(_stamp(frames[n % len(frames)], n // len(frames) + 1))
 
 
