@@ -118,6 +118,24 @@ def test_clock_refuses_what_is_no_time(text):
         clock("x", "exit_at", text)
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"enter_from": "14:50"},
+        {"enter_until": "15:10"},
+        {"exit_at": "09:30"},
+        {"enter_from": "10:00", "enter_until": "09:59", "exit_at": "15:00"},
+    ],
+)
+def test_times_in_the_wrong_order_are_refused(name, times):
+    with pytest.raises(
+        BadData, match=f"strategy '{name}' must stand in the order enter_from, enter_until, exit_at, were"
+    ):
+        shipped(name)(**times)
+    shipped(name)(enter_from="10:00", enter_until="10:00", exit_at="10:01")
+
+
 def test_clock_reads_seconds_of_the_day():
     assert clock("x", "exit_at", "09:15") == 33300
 

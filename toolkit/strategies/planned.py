@@ -58,6 +58,11 @@ class Planned(Strategy):
         self._enter_from = clock(self.name, "enter_from", self.p["enter_from"])
         self._enter_until = clock(self.name, "enter_until", self.p["enter_until"])
         self._exit_at = clock(self.name, "exit_at", self.p["exit_at"])
+        if not self._enter_from <= self._enter_until < self._exit_at:
+            raise BadData(
+                f"parameters of strategy '{self.name}' must stand in the order enter_from, enter_until, exit_at,"
+                f" were {self.p['enter_from']}, {self.p['enter_until']}, {self.p['exit_at']}"
+            )
         self._new_day("")
 
     def _new_day(self, day: str) -> None:
