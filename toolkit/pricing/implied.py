@@ -48,7 +48,8 @@ def implied_vol(
     the attainable error, median 1 (attainable: half a unit in the last place of the price over vega, plus
     half a unit in the last place of the vol). ``toolkit bench pricing`` prints the cost an option.
     With ``model="bsm"`` the same holds while the carry (rate - dividend) * tte is below the total vol;
-    beyond it the carry's own rounding dominates. After Jaeckel, "Let's Be Rational"; see :mod:`toolkit.pricing.inverse`.
+    beyond it the carry's own rounding dominates. After Jaeckel, "Let's Be Rational"; see
+    :mod:`toolkit.pricing.inverse`.
     """
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     if threads == 1 and out is None and type(price) is np.ndarray:
