@@ -35,6 +35,7 @@ def test_a_row_of_every_kind_is_measured(monkeypatch):
     bench._growth(result)
     bench._one_burst(result)
     bench._peers(result)
-    assert [r.job for r in result.rows] == ["burst of 150 strikes", "max pain, 100 strikes"]
+    assert [r.job for r in result.rows] == ["burst of 150 strikes", "burst, all but IV, 250", "max pain, 100 strikes"]
+    assert result.rows[1].goal == bench.PASS_US / bench.BURST_US
     assert result.rows[0].goal == 1.0
     assert "one burst of 250 strikes" in result.notes[0]

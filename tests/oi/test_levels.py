@@ -170,3 +170,26 @@ def test_max_pain_is_brute_force_on_every_chain_of_the_end_of_day_files(real):
             ties += found.lo != found.hi
         assert chains > 200
         assert ties > 10
+
+
+def test_max_pain_is_brute_force_on_every_snapshot_of_the_recorded_day(day_frame, day_result):
+    levels = day_result.levels.sort("ts", "expiry")
+    rows = day_frame.sort("recv_ts").unique(
+        ["ts", "expiry", "strike_p", "option_type"], keep="first", maintain_order=True
+    )
+    wide = rows.pivot("option_type", index=["ts", "expiry", "strike_p"], values="oi").sort("ts", "expiry", "strike_p")
+    checked = 0
+    for part, row in zip(
+        wide.partition_by("ts", "expiry", maintain_order=True), levels.iter_rows(named=True), strict=True
+    ):
+        assert (part["ts"][0], part["expiry"][0]) == (row["ts"], row["expiry"])
+        if row["carried"] or row["excluded"]:
+            continue
+        k = part["strike_p"].to_numpy() / 100.0
+        gaps = np.maximum(k[:, None] - k[None, :], 0.0)
+        paid = gaps @ part["CE"].to_numpy() + gaps.T @ part["PE"].to_numpy()
+        least = k[paid == paid.min()]
+        if part["CE"].sum() + part["PE"].sum():
+            assert (row["max_pain_lo"], row["max_pain_hi"]) == (least[0], least[-1])
+            checked += 1
+    assert checked > 4500

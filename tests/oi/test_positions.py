@@ -138,5 +138,7 @@ def test_the_stores_participant_table(shared):
     assert found["net"].to_list() == [40, -39]
     assert found["long_share"].to_list() == [0.6, 0.4]
     assert found["total_gap_short"].to_list() == [1, 1]
+    both = [long.with_columns(pl.lit(m).alias("measure")) for m in ("oi", "volume")]
+    assert oi.participant_positions(pl.concat(both)).equals(found)
     with pytest.raises(BadData, match="Client Type"):
         oi.participant_positions(pl.DataFrame({"a": [1]}))

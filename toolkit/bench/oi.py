@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import time
 from itertools import pairwise
 from statistics import median
 from typing import Any, Final
@@ -34,6 +35,9 @@ SNAPSHOTS: Final = 306
 GROWTH: Final = (50, 150, 500, 1500, 5000)
 BURST_US: Final = 200.0
 DAY_S: Final = 1.0
+PASS_US: Final = 38.0
+POLARS_S: Final = 0.17
+"""What the two peers took on the quiet machine where the limits were set: elsewhere a limit in time is a ratio."""
 START: Final = dt.datetime(2025, 8, 29, 9, 20, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30)))
 FORWARD: Final = 24_500.0
 
@@ -207,15 +211,14 @@ def _cost(n: int, steps: int) -> Any:
 
 def _growth(result: Result) -> None:
     steps = 8
-    times = interleave({str(n): _cost(n, steps) for n in GROWTH})
-    base = [t / steps for t in times[str(GROWTH[0])]]
+    # processor time and the best round: growth is the kernel's own, not that of a neighbour's work
+    times = interleave({str(n): _cost(n, steps) for n in GROWTH}, clock=time.process_time)
+    best = {n: min(times[str(n)]) / steps for n in GROWTH}
     for n in GROWTH[1:]:
-        allowed = n * math.log(n) / (GROWTH[0] * math.log(GROWTH[0]))
-        theirs = [t * allowed for t in base]
-        row = ratio_row(
-            f"burst of {n} strikes", 1, f"n log n from {GROWTH[0]}", [t / steps for t in times[str(n)]], theirs
-        )
-        result.rows.append(type(row)(**{**row.__dict__, "goal": 1.0, "note": "levels, walls, both transports"}))
+        allowed = best[GROWTH[0]] * n * math.log(n) / (GROWTH[0] * math.log(GROWTH[0]))
+        against, note = f"n log n from {GROWTH[0]}", "levels, walls, both transports"
+        row = ratio_row(f"burst of {n} strikes", 1, against, [best[n]], [allowed], goal=1.0, note=note)
+        result.rows.append(row)
 
 
 def _one_burst(result: Result) -> None:
@@ -235,28 +238,39 @@ def _one_burst(result: Result) -> None:
         fill_prices(mine, bursts.ts_ns, rows, price, iv, tte, config)
         return rows
 
-    times = interleave({"ours": job})["ours"]
-    best, usual = (1e6 * f(times) / steps for f in (min, median))
-    result.notes.append(
-        f"one burst of {n} strikes, both sides, everything but IV: {usual:.0f} us (best {best:.0f}), "
-        f"limit {BURST_US:.0f}"
+    def plain() -> object:
+        return numpy_expiry(k, bursts.oi[5, 0], bursts.oi[5, 1], bursts.oi[0, 0], bursts.oi[0, 1])
+
+    times = interleave({"ours": job, "numpy": plain})
+    each = [t / steps for t in times["ours"]]
+    note = f"goal: {BURST_US:.0f} us where that pass takes {PASS_US:.0f}"
+    goal = PASS_US / BURST_US
+    result.rows.append(
+        ratio_row(f"burst, all but IV, {n}", 1, "NumPy pass, no flows", each, times["numpy"], goal=goal, note=note)
     )
-    if best > BURST_US:
-        result.misses.append(f"one burst of {n} strikes takes {best:.0f} us, the limit is {BURST_US:.0f}")
+    result.notes.append(
+        f"one burst of {n} strikes, both sides, everything but IV: {1e6 * median(each):.0f} us "
+        f"(best {1e6 * min(each):.0f})"
+    )
 
 
 def _day(result: Result, frame: pl.DataFrame) -> None:
     def job() -> object:
         return oi.oi_shift(frame)
 
-    times = interleave({"ours": job}, rounds=3)["ours"]
+    def expressions() -> object:
+        return polars_day(frame)
+
+    times = interleave({"ours": job, "polars": expressions}, rounds=5)
+    note = f"goal: {DAY_S:.0f} s where those take {POLARS_S:.2f}"
+    goal, against = POLARS_S / DAY_S, "polars, levels only"
+    ours, theirs = times["ours"], times["polars"]
+    result.rows.append(ratio_row("day with IV and events", 1, against, ours, theirs, goal=goal, note=note))
     shifted = oi.oi_shift(frame)
     result.notes.append(
         f"a day of {frame.height} rows, {len(SIZES)} expiries, IV and {shifted.events.height} events included: "
-        f"{median(times):.2f} s (best {min(times):.2f}); limit {DAY_S:.0f}"
+        f"{median(times['ours']):.2f} s (best {min(times['ours']):.2f})"
     )
-    if min(times) > DAY_S:
-        result.misses.append(f"a day takes {min(times):.2f} s, the limit is {DAY_S:.0f}")
 
 
 def _peers(result: Result) -> None:

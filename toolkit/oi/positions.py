@@ -283,6 +283,10 @@ def _participant_rows(frame: pl.DataFrame) -> pl.DataFrame:
     names = {c: " ".join(c.replace('"', "").replace("\ufeff", "").split()) for c in frame.columns}
     clean = frame.rename(names)
     if {"who", "instrument", "side", "contracts"} <= set(clean.columns):
+        if "measure" in clean.columns:
+            # the store keeps traded volume beside open interest; positions are the latter
+            clean = clean.filter(pl.col("measure") == "oi")
+        clean = clean.filter(pl.col("instrument") != "total")
         keys = [c for c in ("date", "who", "instrument") if c in clean.columns]
         sides = [
             pl.col("contracts").filter(pl.col("side").cast(pl.String).str.to_lowercase() == side).sum().alias(side)
