@@ -494,13 +494,15 @@ def under(fault, call, *args, **kwargs):
     found = error(call, *args, **kwargs)
     control("DELETE", "faults")
     return [*found[:1], found[2] if len(found) > 2 else None, type(found[1]).__name__]
-out["reads"] = {fault: under(fault, quick.profile) for fault in READS}
-def place():
-    return quick.place_order("regular", "NFO", SYMBOL, "BUY", 65, "NRML", "LIMIT", price=1.0)
+def chosen(fault):
+    return quick if fault.startswith(("hang", "no-reply", "delay")) else kite
+out["reads"] = {fault: under(fault, chosen(fault).profile) for fault in READS}
+def place(client):
+    return client.place_order("regular", "NFO", SYMBOL, "BUY", 65, "NRML", "LIMIT", price=1.0)
 out["orders"] = {}
 for fault in ORDERS:
     before = len(kite.orders())
-    outcome = under(fault, place)
+    outcome = under(fault, place, chosen(fault))
     out["orders"][fault] = [outcome[0], len(kite.orders()) - before]
 out["empty quote"] = (control("POST", "faults", {"text": "empty-quote#1"}), kite.quote("NSE:NIFTY 50"))[1]
 """
