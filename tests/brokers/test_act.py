@@ -188,6 +188,14 @@ async def test_margin_is_asked_of_the_broker(rig):
     assert rig.sent() == []
 
 
+async def test_without_a_calculator_a_bought_option_needs_its_premium_and_a_sold_one_is_not_sent(rig):
+    rig.sim.fault("status:404@POST /margins")
+    assert (await rig.place()).ord_status is OrdStatus.FILLED
+    with pytest.raises(Refused, match="order margins"):
+        await rig.place(side=Side.SELL, order_qty=130, price_p=10000)
+    assert len(rig.sent()) == 1
+
+
 async def test_an_order_past_the_freeze_quantity_is_sliced(rig):
     rig.limits = Limits(max_order_value_p=10**12, max_open_value_p=10**12)
     order = await rig.place(order_qty=65 * 40, price_p=9000)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit.brokers.kite_settings import ROOT, WS_ROOT, KiteSettings, check_root, is_loopback, kite_settings
+from toolkit.brokers.kite_settings import ROOT, WS_ROOT, KiteSettings, PlainHttp, check_root, is_loopback, kite_settings
 from toolkit.config import Secret, Settings
 from toolkit.errors import BadSetting
 
@@ -36,7 +36,8 @@ def test_plain_http_elsewhere_is_refused_unless_named(host):
     with pytest.raises(BadSetting, match="plain ws"):
         load(ws_root=f"ws://{host}")
     named = {"TOOLKIT_RISK__ALLOW_PLAIN_HTTP": f"other.test, {host}"}
-    assert load(named, root=f"http://{host}:80").root == f"http://{host}:80"
+    with pytest.warns(PlainHttp, match=f"no TLS to {host}"):
+        assert load(named, root=f"http://{host}:80").root == f"http://{host}:80"
 
 
 @pytest.mark.parametrize(

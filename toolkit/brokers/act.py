@@ -20,7 +20,7 @@ from toolkit import tables
 from toolkit.brokers.port import Broker
 from toolkit.calendar import ist_date
 from toolkit.config import home
-from toolkit.errors import BadData, Refused, Retryable, ToolkitError, Unknown
+from toolkit.errors import AuthExpired, BadData, Refused, Retryable, ToolkitError, Unknown
 from toolkit.market.quotes import key_of
 from toolkit.orders.core import Core
 from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
@@ -33,11 +33,13 @@ from toolkit.types import (
     Denial,
     ExecType,
     ExecutionReport,
+    Kind,
     Modify,
     Order,
     OrderRequest,
     OrdStatus,
     OrdType,
+    Side,
 )
 
 __all__ = ["Act", "exit_code", "journal_path", "order_json"]
@@ -280,13 +282,25 @@ class Act:
         """Ask the broker what the order needs and what there is; an order that only reduces needs nothing."""
         if not self._check_margin or self.core.book.reduces(request.symbol, request.side, request.order_qty):
             return ()
-        need = round((await self.broker.order_margins([request])).total * 100.0)
+        need = await self._need_p(request)
         funds = await self.broker.margins()
         have = funds.cash_p if self.broker.capabilities.margin_holds_book else funds.available_p
         if have is None or need <= have:
             return ()
         text = f"margin Rs {need / 100:.2f} exceeds the available Rs {have / 100:.2f}"
         return (Denial("margin", have, need, text),)
+
+    async def _need_p(self, request: OrderRequest) -> int:
+        """What the broker says the order needs; where it has no calculator, the premium of a bought option."""
+        try:
+            return round((await self.broker.order_margins([request])).total * 100.0)
+        except AuthExpired:
+            raise
+        except Refused:
+            instrument = self.core.book.instruments[request.symbol]
+            if instrument.kind is not Kind.OPTION or request.side is not Side.BUY or request.price_p is None:
+                raise
+            return request.order_qty * request.price_p
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """Journal first, then send each message once and journal what came of it."""

@@ -7,6 +7,7 @@ to a host that ``[risk] allow_plain_http`` names, which is shown at every start.
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,11 +18,15 @@ from toolkit.config import Secret, Settings
 from toolkit.errors import BadSetting
 from toolkit.risk.settings import RiskSettings
 
-__all__ = ["ROOT", "WS_ROOT", "KiteSettings", "check_root", "is_loopback", "kite_settings"]
+__all__ = ["ROOT", "WS_ROOT", "KiteSettings", "PlainHttp", "check_root", "is_loopback", "kite_settings"]
 
 ROOT: Final = "https://api.kite.trade"
 WS_ROOT: Final = "wss://ws.kite.trade"
 _PLAIN: Final = {"http": "https", "ws": "wss"}
+
+
+class PlainHttp(UserWarning):
+    """Orders and tokens go over an open line to a host that the settings name."""
 
 
 class KiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +113,10 @@ def kite_settings(settings: Settings | None = None, **options: object) -> KiteSe
         raise BadSetting("[kite] connect_s and read_s must be above 0 seconds")
     if found.market_protection != -1 and not 0 < found.market_protection <= 100:
         raise BadSetting(f"[kite] market_protection must be -1 or above 0 to 100, was {found.market_protection}")
+    for address in (root, ws_root):
+        parts = urlsplit(address)
+        if parts.scheme in _PLAIN and not is_loopback(parts.hostname or ""):
+            warnings.warn(f"no TLS to {parts.hostname}: [risk] allow_plain_http names it", PlainHttp, stacklevel=2)
     return msgspec.structs.replace(found, root=root, ws_root=ws_root)
 
 
