@@ -82,3 +82,31 @@ def test_the_anchor_is_the_last_close_before_a_day(real):
     assert result.shifts.select(columns).equals(whole.shifts.filter(day).select(columns))
     with pytest.raises(BadData, match="no end-of-day rows before"):
         oi.anchor_rows(eod_rows, dt.date(2025, 1, 1))
+
+
+def test_the_term_structure_flags_calendar_arbitrage():
+    ts = dt.datetime(2025, 8, 29, 10, 0)
+    levels = pl.DataFrame(
+        {
+            "ts": pl.Series([ts] * 4).dt.replace_time_zone("Asia/Kolkata").cast(pl.Datetime("us", "Asia/Kolkata")),
+            "underlying": ["NIFTY"] * 4,
+            "expiry": [dt.date(2025, 9, 2), dt.date(2025, 9, 9), dt.date(2025, 9, 16), dt.date(2025, 8, 28)],
+            "atm_iv": [0.20, 0.22, 0.10, 0.5],
+        }
+    )
+    found = oi.term_structure(levels)
+    assert found["expiry"].to_list() == levels["expiry"].to_list()[:3]
+    t = found["tte"].to_list()
+    assert t[0] == pytest.approx((4 * 24 + 5.5) / 24 / 365)
+    want = (0.22**2 * t[1] - 0.20**2 * t[0]) / (t[1] - t[0])
+    assert found["forward_variance"].to_list()[:2] == [None, pytest.approx(want)]
+    assert found["arbitrage"].to_list() == [None, False, True]
+    with pytest.raises(BadData, match="no column 'atm_iv'"):
+        oi.term_structure(levels.drop("atm_iv"))
+
+
+def test_the_term_structure_of_the_recorded_day(day_result, calendar):
+    found = oi.term_structure(day_result.levels, oi.OIConfig(calendar=calendar))
+    assert found["tte"].min() > 0
+    assert found["atm_iv"].is_between(0.03, 0.5).mean() > 0.95
+    assert (found.group_by("ts").agg(pl.col("forward_variance").null_count().alias("n"))["n"] == 1).all()

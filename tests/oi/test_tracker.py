@@ -78,6 +78,13 @@ def test_nothing_at_all_is_unknown():
     assert row["ce_oi"] == 0.0
 
 
+def test_open_interest_over_volume():
+    units, traded = np.full(7, 750), np.full(7, 3000)
+    row = oi.LevelTracker().update(START, K, units, units, traded, traded * 0, 24150.0, 24150.0)
+    assert row["ce_oi_volume"] == 0.25
+    assert math.isnan(row["pe_oi_volume"])
+
+
 def test_the_change_of_ratio_is_null_when_signs_differ_and_bounded_beside_it():
     tracker = oi.LevelTracker()
     base = np.full(7, 7500)

@@ -11,7 +11,7 @@ from toolkit.oi.daily import anchor_rows, day_over_day
 from toolkit.oi.engine import OIShiftEngine
 from toolkit.oi.gamma import Gex, delta_weighted_oi, gex, zero_gamma
 from toolkit.oi.levels import MaxPain, Moments, max_pain, oi_moments, pain_curve, pcr
-from toolkit.oi.pictures import detect_events, heatmap
+from toolkit.oi.pictures import detect_events, heatmap, term_structure
 from toolkit.oi.positions import participant_positions, roll_over, trapped_writers, writer_class
 from toolkit.oi.premium import Skew, Straddle, buildup, skew, straddle
 from toolkit.oi.prepare import ChainMatrix, Prepared, chain_matrix, prepare_chain
@@ -62,6 +62,7 @@ __all__ = [
     "roll_over",
     "skew",
     "straddle",
+    "term_structure",
     "transport_shift",
     "trapped_writers",
     "walls",

@@ -71,6 +71,8 @@ LEVELS: Final = (
     "excluded",
     "new_accounted",
     "new_unknown",
+    "ce_oi_volume",
+    "pe_oi_volume",
 )
 LEVEL_INTS: Final = frozenset(
     {

@@ -73,6 +73,7 @@ L_CONTRACTS: Final = _L["contracts"]
 L_FRESH: Final = _L["fresh"]
 L_STEP: Final = _L["ce_oi_step"]
 L_COUNTS: Final = _L["carried"]
+L_CHURN: Final = _L["ce_oi_volume"]
 L_WALL_STEP: Final = _L["ce_wall_step"]
 S_W1: Final = _S["w1"]
 S_STEP: Final = _S["step_w1"]
@@ -346,6 +347,7 @@ def level_row(
         row[L_OI + s] = totals[s] if listed else math.nan
         row[L_PCR_VOLUME] = trades if s == 0 else (trades / row[L_PCR_VOLUME] if row[L_PCR_VOLUME] > 0 else math.nan)
         row[L_CHANGE + s] = change if known_base else math.nan
+        row[L_CHURN + s] = totals[s] / trades if trades > 0 and listed > 0 else math.nan
         row[L_MAX + s] = k[best] if best >= 0 else math.nan
     row[L_CONTRACTS] = contracts
     if totals[0] > 0 and not math.isnan(row[L_OI + 1]):

@@ -17,10 +17,10 @@ from toolkit.oi.core import Bursts, ExpiryCore
 from toolkit.oi.detect import ExpiryEvents
 from toolkit.oi.events import Event, events_frame, thresholds_of
 from toolkit.oi.futures import FuturesBook
-from toolkit.oi.layout import Block, blocks
+from toolkit.oi.layout import YEAR_NS, Block, blocks, settlement_ns
 from toolkit.oi.prepare import prepare_chain
 
-__all__ = ["detect_events", "heatmap"]
+__all__ = ["detect_events", "heatmap", "term_structure"]
 
 IST: Final = "Asia/Kolkata"
 SIDES: Final[Any] = pl.Enum(["CE", "PE"])
@@ -125,3 +125,44 @@ def detect_events(
     if futures is not None:
         events.extend(FuturesBook(limits).update(futures))
     return events_frame(events)
+
+
+def term_structure(levels: pl.DataFrame, config: OIConfig | None = None) -> pl.DataFrame:
+    """Put the at-the-money volatilities of each stamp in order of expiry, with the forward variance between them.
+
+    Parameters
+    ----------
+    levels : polars.DataFrame
+        The levels frame.
+    config : OIConfig, optional
+        Its calendar says when an expiry settles (default 15:30 IST).
+
+    Returns
+    -------
+    polars.DataFrame
+        ``ts underlying expiry tte atm_iv forward_variance arbitrage``: years, fraction, and (s2^2 T2 - s1^2 T1) /
+        (T2 - T1) from the expiry before, null for the first; ``arbitrage`` where that is negative: a calendar
+        spread below its worth, or stale quotes.
+    """
+    missing = [c for c in ("ts", "underlying", "expiry", "atm_iv") if c not in levels.columns]
+    if missing:
+        raise BadData(f"levels frame has no column {missing[0]!r}; give the levels of oi_shift")
+    chosen = OIConfig() if config is None else config
+    ends = {e: settlement_ns(e, chosen.calendar) for e in sorted(set(levels["expiry"].to_list()))}
+    settles = pl.col("expiry").replace_strict(ends, return_dtype=pl.Int64)
+    over = ["underlying", "ts"]
+    years = ((settles - pl.col("ts").dt.epoch("us") * 1000) / YEAR_NS).alias("tte")
+    known = levels.filter(pl.col("atm_iv").is_not_null()).with_columns(years).filter(pl.col("tte") > 0)
+    total = (pl.col("atm_iv") ** 2 * pl.col("tte")).alias("total")
+    ordered = known.sort("underlying", "ts", "expiry").with_columns(total)
+    step = (pl.col("total") - pl.col("total").shift(1).over(over)) / (pl.col("tte") - pl.col("tte").shift(1).over(over))
+    made = ordered.with_columns(step.alias("forward_variance"))
+    return made.select(
+        "ts",
+        "underlying",
+        "expiry",
+        "tte",
+        "atm_iv",
+        "forward_variance",
+        (pl.col("forward_variance") < 0).alias("arbitrage"),
+    )
