@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from toolkit import pricing
-from toolkit.pricing import inverse, rows
+from toolkit.pricing import inverse, kernels, rows
 
 WIDE = ("zmm", "ymm") if platform.machine() in ("x86_64", "AMD64") else ()
 
@@ -19,11 +19,11 @@ def compiled():
     from numba import njit
 
     flags = {"nogil": True, "error_model": "numpy"}
-    row, bits = np.full(16, 1.0), 31
+    row = np.full(16, 1.0)
     price, implied = njit(**flags)(rows.price_rows.py_func), njit(**flags)(inverse.implied_rows.py_func)
     zero = np.zeros(1)
-    price(row, row, row, row, row, zero, zero, bits, False, 0, 16, np.empty(16))
-    implied(row, row, row, row, row, zero, zero, bits, False, 0, 16, np.empty(16))
+    price(row, row, row, row, row, zero, zero, False, 0, 16, np.empty(16))
+    implied(row, row, row, row, row, zero, zero, False, 0, 16, np.empty(16))
     return {name: "\n".join(f.inspect_asm().values()) for name, f in (("price", price), ("implied", implied))}
 
 
@@ -61,5 +61,5 @@ def test_rates_as_rows_or_as_one_number_agree():
 
 def test_steps_say_which_inputs_have_rows():
     a, b = np.ones(4), np.ones(1)
-    assert rows.steps(a, b, b, a, b, b, b, 4) == 0b1001
-    assert rows.steps(a, np.ones(3), b, a, b, b, b, 4) == -1
+    assert kernels.steps(a, b, b, a, b, b, b, 4) == 0b1001
+    assert kernels.steps(a, np.ones(3), b, a, b, b, b, 4) == -1

@@ -1,4 +1,4 @@
-"""From what callers pass to what kernels read: contiguous float64 rows and steps of 0 or 1."""
+"""From what callers pass to what kernels read: contiguous float64 rows of length n or 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolkit.errors import BadData
 __all__ = ["Floats", "Packed", "check_scalars", "hand_back", "option_sign", "outputs", "pack"]
 
 Floats = npt.NDArray[np.float64]
-Packed = tuple[list[Floats], int, tuple[int, ...], int]
+Packed = tuple[list[Floats], tuple[int, ...], int]
 
 _SIGNS: Final = {"CE": 1.0, "C": 1.0, "PE": -1.0, "P": -1.0}
 _F64: Final = np.dtype(np.float64)
@@ -65,7 +65,7 @@ def _row(value: Any, name: str) -> Floats:
 
 
 def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
-    """Broadcast the inputs, the first of which is ``cp``: rows of length n (or 1), their steps as bits, shape, n.
+    """Broadcast the inputs, the first of which is ``cp``: rows of length n or 1, the shape and n.
 
     Raises
     ------
@@ -73,8 +73,6 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
         When shapes do not broadcast (as NumPy's rules say) or a value is no number.
     """
     shape: tuple[int, ...] = ()
-    mask = 0
-    bit = 1
     rows = []
     for value in values:
         kind = type(value)
@@ -86,7 +84,6 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
                     return _pack_any(names, values)
                 shape = value.shape
             rows.append(value)
-            mask |= bit
         elif kind is float or kind is int:
             if value == 0.0:
                 rows.append(_ZERO)
@@ -96,8 +93,7 @@ def pack(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
                 rows.append(row)
         else:
             return _pack_any(names, values)
-        bit += bit
-    return rows, mask, shape, shape[0] if shape else 1
+    return rows, shape, shape[0] if shape else 1
 
 
 class _SameMemory:
@@ -125,16 +121,14 @@ def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     except ValueError:
         text = ", ".join(f"{n} {r.shape}" for n, r in zip(names, rows, strict=True) if r.ndim)
         raise BadData(f"shapes do not broadcast: {text}; make them equal or 1 along each axis") from None
-    mask = 0
     flat = []
-    for i, row in enumerate(rows):
+    for row in rows:
         if row.ndim == 0:
             flat.append(_writable(row.reshape(1)))
             continue
         full = row if row.shape == shape else np.broadcast_to(row, shape)
         flat.append(_writable(np.ascontiguousarray(full).reshape(-1)))
-        mask |= 1 << i
-    return flat, mask, shape, math.prod(shape)
+    return flat, shape, math.prod(shape)
 
 
 def outputs(

@@ -10,14 +10,13 @@ import numpy as np
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
-from toolkit.pricing.direct import ABSENT, direct
+from toolkit.pricing.direct import ABSENT, closed, direct
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
 
 _NAMES: Final = ("cp", "forward", "strike", "tte", "iv", "rate", "dividend")
 _MODELS: Final = {"black76": False, "bsm": True}
 _UNUSED: Final = np.empty(0)
-_SHORT: Final = 16_384  # rows; above, each output has memory of its own and the way there costs nothing
 _PRICE: Final = ("price",)
 
 
@@ -123,9 +122,9 @@ def price(
     values = (cp, forward, strike, tte, iv, rate, dividend)
     if out is None and threads == 1 and type(strike) is np.ndarray and model == "black76" and dividend is ABSENT:
         to = np.empty(strike.shape)
-        if direct(rows.price_entry, values, False, to):
+        if direct(rows.price_rows, values, False, to.size, [to]):
             return to
-    return _run(rows.price_rows, _PRICE, values, model, threads, out, rows.price_entry)
+    return _run(rows.price_rows, _PRICE, values, model, threads, out)
 
 
 def greeks(
@@ -150,7 +149,7 @@ def greeks(
     (delta: the discount factor; vega: df F sqrt(tte); gamma: df / (F s); theta: df F iv / sqrt(tte)).
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out, rows.greeks_entry))
+    return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out))
 
 
 def price_greeks(
@@ -171,7 +170,7 @@ def price_greeks(
     ``out`` is a sequence of six arrays.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return PriceGreeks(*_run(rows.greeks_rows, PriceGreeks._fields, values, model, threads, out, rows.greeks_entry))
+    return PriceGreeks(*_run(rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
 
 
 def greeks2(
@@ -203,20 +202,19 @@ def _run(
     model: str,
     threads: int,
     out: Any,
-    entry: Any = None,
 ) -> Any:
     dividend = values[6]
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     strike = values[2]
-    whole = names is not Greeks._fields
-    if entry is not None and threads == 1 and out is None and type(strike) is np.ndarray and strike.size < _SHORT:
-        count = len(names)
-        to = np.empty(strike.size) if count == 1 else np.empty((count, strike.size))
-        if direct(entry, values, bsm, to):
-            return to
-    packed, mask, shape, n = pack(_NAMES, values)
+    unused = [_UNUSED] if names is Greeks._fields else []
+    if threads == 1 and out is None and type(strike) is np.ndarray:
+        to = [np.empty(strike.size) for _ in names]
+        if direct(kernel, values, bsm, strike.size, [*unused, *to]):
+            return to if len(to) > 1 else to[0]
+    packed, shape, n = pack(_NAMES, values)
     if not shape:
         check_scalars(_NAMES, packed)
-    rows_out, given = outputs(names, out, shape, n, packed)
-    parallel.run(kernel, (*packed, mask, bsm), rows_out if whole else [_UNUSED, *rows_out], n, threads)
-    return hand_back(out, rows_out, given, shape)
+    to, given = outputs(names, out, shape, n, packed)
+    whole = [*unused, *to]
+    parallel.run(closed(kernel, len(whole)), (*packed, bsm), whole, n, threads)
+    return hand_back(out, to, given, shape)

@@ -1,8 +1,8 @@
 """The short way into a kernel for the common call: one-dimensional float64 arrays and plain numbers.
 
-A chain of 200 strikes takes 1.3 microseconds to price, so every check counts. The compiled entry is
+A chain of 200 strikes takes 1.3 microseconds to price, so every check counts. The compiled kernel is
 closed to other types: numba's own dispatch refuses what is not a writable contiguous float64 row, and
-the entry refuses lengths that do not agree. Whoever is refused goes the long way, through ``pack``.
+the kernel refuses lengths that do not agree. Whoever is refused goes the long way, through ``pack``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import boolean, float64
+from numba import boolean, float64, int64
 
 from toolkit.pricing.arrays import Floats
-from toolkit.pricing.rows import greeks_entry
 
-__all__ = ["ABSENT", "direct"]
+__all__ = ["ABSENT", "closed", "direct"]
 
 ABSENT: Final = 0.0
 """The default of ``rate`` and ``dividend``, told apart by identity."""
@@ -28,10 +27,13 @@ _ROW: Final = float64[::1]
 _CLOSED: Final[set[Any]] = set()
 
 
-def _close(entry: Any) -> None:
-    entry.compile((*(_ROW,) * 7, boolean, float64[:, ::1] if entry is greeks_entry else _ROW))
-    entry.disable_compile()
-    _CLOSED.add(entry)
+def closed(kernel: Any, outputs: int) -> Any:
+    """The kernel, compiled for rows of float64 and for nothing else, ever."""
+    if kernel not in _CLOSED:
+        kernel.compile((*(_ROW,) * 7, boolean, int64, int64, *(_ROW,) * outputs))
+        kernel.disable_compile()
+        _CLOSED.add(kernel)
+    return kernel
 
 
 def _one(value: Any) -> Floats:
@@ -42,15 +44,13 @@ def _one(value: Any) -> Floats:
     raise TypeError
 
 
-def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: Floats) -> bool:
-    """Run ``entry`` on seven inputs; False when the long way is needed and nothing was written."""
-    if entry not in _CLOSED:
-        _close(entry)
+def direct(kernel: Any, values: tuple[Any, ...], bsm: bool, n: int, to: list[Floats]) -> bool:
+    """Run ``kernel`` on seven inputs; False when the long way is needed and nothing was written."""
     kind = np.ndarray
     a, b, c, d, e, g, h = values
     try:
         return bool(
-            entry(
+            closed(kernel, len(to))(
                 a if type(a) is kind and a.dtype is _F64 else _one(a),
                 b if type(b) is kind and b.dtype is _F64 else _one(b),
                 c if type(c) is kind and c.dtype is _F64 else _one(c),
@@ -59,7 +59,9 @@ def direct(entry: Any, values: tuple[Any, ...], bsm: bool, to: Floats) -> bool:
                 _ZERO if g is ABSENT else g if type(g) is kind and g.dtype is _F64 else _one(g),
                 _ZERO if h is ABSENT else h if type(h) is kind and h.dtype is _F64 else _one(h),
                 bsm,
-                to,
+                0,
+                n,
+                *to,
             )
         )
     except TypeError:

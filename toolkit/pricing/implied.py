@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.pricing import inverse, parallel
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
 from toolkit.pricing.black import model_flag
-from toolkit.pricing.direct import ABSENT, direct
+from toolkit.pricing.direct import ABSENT, closed, direct
 
 __all__ = ["implied_forward", "implied_vol"]
 
@@ -54,13 +54,13 @@ def implied_vol(
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
     if threads == 1 and out is None and type(price) is np.ndarray:
         iv = np.empty(price.size)
-        if direct(inverse.implied_entry, (cp, price, forward, strike, tte, rate, dividend), bsm, iv):
+        if direct(inverse.implied_rows, (cp, price, forward, strike, tte, rate, dividend), bsm, iv.size, [iv]):
             return iv
-    rows, mask, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
+    rows, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
     if not shape:
         check_scalars(_NAMES, rows)
     to, given = outputs(("iv",), out, shape, n, rows)
-    parallel.run(inverse.implied_rows, (*rows, mask, bsm), to, n, threads)
+    parallel.run(closed(inverse.implied_rows, 1), (*rows, bsm), to, n, threads)
     return hand_back(out, to, given, shape)
 
 

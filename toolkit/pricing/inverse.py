@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.pricing.arrays import Floats
-from toolkit.pricing.kernels import decay_of, forward_of, gap, log_of_ratio
+from toolkit.pricing.kernels import decay_of, forward_of, gap, log_of_ratio, steps
 from toolkit.pricing.normal import bracket, expm1_poly, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
     BLOCK,
@@ -41,12 +41,11 @@ from toolkit.pricing.rows import (
     constant,
     discount,
     finish,
-    steps,
     target,
     view,
 )
 
-__all__ = ["implied_entry", "implied_rows"]
+__all__ = ["implied_rows"]
 
 SQRT_2PI: Final = 2.5066282746310002
 S_SHORT: Final = 0.25
@@ -191,12 +190,14 @@ def implied_rows(
     t: Floats,
     r: Floats,
     q: Floats,
-    mask: int,
     bsm: bool,
     start: int,
     stop: int,
     out: Floats,
-) -> None:
+) -> bool:
+    mask = steps(w, p, f, k, t, r, q, out.size)
+    if mask < 0:
+        return False
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constant(buf, W, w, mask & 1)
@@ -238,17 +239,6 @@ def implied_rows(
                 if not (buf[DONE + i] == 1.0 and buf[S + i] < S_LONG):
                     j = first + i
                     out[j] = implied_one(ws[i], ps[i], spots[i], ks[i], ts[i], rs[i], q[j * (mask >> 6 & 1)], bsm)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def implied_entry(
-    w: Floats, p: Floats, f: Floats, k: Floats, t: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
-) -> bool:
-    """Implied vols of one-dimensional rows; False where their lengths do not agree."""
-    mask = steps(w, p, f, k, t, r, q, out.size)
-    if mask < 0:
-        return False
-    implied_rows(w, p, f, k, t, r, q, mask, bsm, 0, out.size, out)
     return True
 
 

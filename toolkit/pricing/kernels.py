@@ -19,6 +19,7 @@ __all__ = [
     "log_of_ratio",
     "price_careful",
     "price_one",
+    "steps",
     "time_value",
 ]
 
@@ -191,6 +192,18 @@ def limits2(n1: float, decay: float, t: float, v: float, drift: float) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def steps(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats, g: Floats, h: Floats, n: int) -> int:
+    """Bits of the inputs that have ``n`` values; -1 where one has neither ``n`` nor 1."""
+    mask = 0
+    for i, size in enumerate((a.size, b.size, c.size, d.size, e.size, g.size, h.size)):
+        if size == n:
+            mask |= 1 << i
+        elif size != 1:
+            return -1
+    return mask
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def greeks2_rows(
     w: Floats,
     f: Floats,
@@ -199,7 +212,6 @@ def greeks2_rows(
     v: Floats,
     r: Floats,
     q: Floats,
-    mask: int,
     bsm: bool,
     start: int,
     stop: int,
@@ -209,7 +221,10 @@ def greeks2_rows(
     speed: Floats,
     zomma: Floats,
     color: Floats,
-) -> None:
+) -> bool:
+    mask = steps(w, f, k, t, v, r, q, vanna.size)
+    if mask < 0:
+        return False
     for i in range(start, stop):
         vanna[i], volga[i], charm[i], speed[i], zomma[i], color[i] = greeks2_one(
             w[i * (mask & 1)],
@@ -221,3 +236,4 @@ def greeks2_rows(
             q[i * (mask >> 6 & 1)],
             bsm,
         )
+    return True

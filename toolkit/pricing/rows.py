@@ -15,10 +15,10 @@ import numpy as np
 from numba import njit
 
 from toolkit.pricing.arrays import Floats
-from toolkit.pricing.kernels import greeks_one, price_careful
+from toolkit.pricing.kernels import greeks_one, price_careful, steps
 from toolkit.pricing.normal import bracket, exp_poly, fma, log_ratio, mills, series_long, series_short, touch
 
-__all__ = ["BLOCK", "greeks_entry", "greeks_rows", "price_entry", "price_rows", "steps"]
+__all__ = ["BLOCK", "greeks_rows", "price_rows"]
 
 BLOCK: Final = 128
 PITCH: Final = BLOCK + 8
@@ -178,12 +178,14 @@ def price_rows(
     v: Floats,
     r: Floats,
     q: Floats,
-    mask: int,
     bsm: bool,
     start: int,
     stop: int,
     out: Floats,
-) -> None:
+) -> bool:
+    mask = steps(w, f, k, t, v, r, q, out.size)
+    if mask < 0:
+        return False
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constants(buf, w, f, k, t, v, r, q, mask)
@@ -226,6 +228,7 @@ def price_rows(
                         q[j * (mask >> 6 & 1)],
                         bsm,
                     )
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -253,7 +256,6 @@ def greeks_rows(
     v: Floats,
     r: Floats,
     q: Floats,
-    mask: int,
     bsm: bool,
     start: int,
     stop: int,
@@ -263,7 +265,10 @@ def greeks_rows(
     vega: Floats,
     theta: Floats,
     rho: Floats,
-) -> None:
+) -> bool:
+    mask = steps(w, f, k, t, v, r, q, delta.size)
+    if mask < 0:
+        return False
     buf = np.empty(SCRATCH)
     free = not (mask >> 5 & 1) and r[0] == 0.0
     constants(buf, w, f, k, t, v, r, q, mask)
@@ -337,6 +342,7 @@ def greeks_rows(
                     )
                     if price.size:
                         price[j] = p
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -361,44 +367,3 @@ def to_spot(
         gamma[i] = gamma[i] * growth * growth
         theta[i] = fma(qs[i] - rs[i], spot * by_spot, theta[i])
         rho[i] = fma(spot * by_spot, ts[i], rho[i])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def steps(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats, g: Floats, h: Floats, n: int) -> int:
-    """Bits of the inputs that have ``n`` values; -1 where one has neither ``n`` nor 1."""
-    mask = 0
-    for i, size in enumerate((a.size, b.size, c.size, d.size, e.size, g.size, h.size)):
-        if size == n:
-            mask |= 1 << i
-        elif size != 1:
-            return -1
-    return mask
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def price_entry(
-    w: Floats, f: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
-) -> bool:
-    """Price one-dimensional rows; False where their lengths do not agree."""
-    mask = steps(w, f, k, t, v, r, q, out.size)
-    if mask < 0:
-        return False
-    price_rows(w, f, k, t, v, r, q, mask, bsm, 0, out.size, out)
-    return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def greeks_entry(
-    w: Floats, f: Floats, k: Floats, t: Floats, v: Floats, r: Floats, q: Floats, bsm: bool, out: Floats
-) -> bool:
-    """Price and Greeks of one-dimensional rows into six (price first) or five rows; False where lengths differ."""
-    n = out.shape[1]
-    mask = steps(w, f, k, t, v, r, q, n)
-    if mask < 0:
-        return False
-    at = out.shape[0] - 5
-    price = out[0] if at else out[0, :0]
-    greeks_rows(
-        w, f, k, t, v, r, q, mask, bsm, 0, n, price, out[at], out[at + 1], out[at + 2], out[at + 3], out[at + 4]
-    )
-    return True
