@@ -191,10 +191,10 @@ def test_settlement_before_the_first_row_is_refused():
 
 def test_before_the_first_holiday_row_is_refused():
     for ask in (NSE.is_session, NSE.is_expiry_day, NSE.bounds_ns):
-        with pytest.raises(BadData, match="sessions of NSE are not known on 2018-12-31; the table starts 2019-01-01"):
-            ask(dt.date(2018, 12, 31))
+        with pytest.raises(BadData, match="sessions of NSE are not known on 2010-12-31; the table starts 2011-01-01"):
+            ask(dt.date(2010, 12, 31))
     with pytest.raises(BadData, match="not known"):
-        NSE.sessions(dt.date(2018, 12, 1), dt.date(2019, 1, 31))
+        NSE.sessions(dt.date(2010, 12, 1), dt.date(2011, 1, 31))
 
 
 def test_hours_missing_for_a_day_are_refused():

@@ -98,14 +98,14 @@ def test_every_underlying_has_lots_freeze_quantities_and_expiries():
 
 
 def library_holidays() -> list[dt.date]:
-    """Weekdays of 2019 to 2026 without a session of XBOM in the maintained calendar library."""
+    """Weekdays of 2011 to 2026 without a session of XBOM in the maintained calendar library."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import exchange_calendars
 
-        calendar = exchange_calendars.get_calendar("XBOM", start="2019-01-01", end="2026-12-31")
+        calendar = exchange_calendars.get_calendar("XBOM", start="2011-01-01", end="2026-12-31")
     open_days = {session.date() for session in calendar.sessions}
-    days = [dt.date(2019, 1, 1) + dt.timedelta(days=i) for i in range(8 * 365 + 2)]
+    days = [dt.date(2011, 1, 1) + dt.timedelta(days=i) for i in range(16 * 365 + 4)]
     return [day for day in days if day.weekday() < 5 and day not in open_days]
 
 
@@ -116,7 +116,7 @@ def test_the_frozen_holidays_are_those_of_the_library(exchange):
         for row in rows_of("holidays.csv")
         if row["exchange"] == exchange and row["source"].startswith("exchange_calendars")
     ]
-    assert len(frozen) == 118
+    assert len(frozen) == 236
     assert frozen == library_holidays()
 
 
@@ -157,8 +157,8 @@ def test_an_unknown_exchange_is_refused_with_the_nearest():
         ("expiry_rules.csv", 2, "weekday", "SUN", "expiry_rules.csv line 2: weekday must be one of MON, TUE"),
         ("expiry_rules.csv", 2, "cycle", "daily", "expiry_rules.csv line 2: cycle must be one of weekly, monthly"),
         ("underlyings.csv", 2, "exchange", "MCX", "underlyings.csv line 2: exchange must be one of NSE, BSE, was 'MCX'"),
-        ("holidays.csv", 2, "from", "2019-03-03", "holidays.csv line 2: from must be a weekday named once, was '2019-03-03'"),
-        ("holidays.csv", 3, "from", "2019-03-04", "holidays.csv line 3: from must be a weekday named once, was '2019-03-04'"),
+        ("holidays.csv", 2, "from", "2011-01-09", "holidays.csv line 2: from must be a weekday named once, was '2011-01-09'"),
+        ("holidays.csv", 3, "from", "2011-01-26", "holidays.csv line 3: from must be a weekday named once, was '2011-01-26'"),
         ("sessions.csv", 2, "end", "15.30", "sessions.csv line 2: end must be a time HH:MM, was '15.30'"),
         ("sessions.csv", 2, "end", "09:15", "sessions.csv line 2: end must be after the start, was '09:15'"),
         ("sessions.csv", 2, "phase", "lunch", "sessions.csv line 2: phase must be one of open, pre_open, was 'lunch'"),

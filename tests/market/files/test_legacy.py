@@ -157,3 +157,12 @@ def test_units_round_trip_in_both_spellings_of_integers(contracts, oi, resaved):
     row = f"FUTIDX,NIFTY,29-Aug-2019,0{tail},XX,1,1,1,1,1,{contracts}{tail},0,{oi}{tail},0,01-AUG-2019,"
     found = read(row).tables["eod"].row(0, named=True)
     assert (found["volume"], found["oi"]) == (contracts * 75, oi)
+
+
+def test_a_file_older_than_the_dated_lots_keeps_its_rows_and_says_so():
+    row = "OPTIDX,NIFTY,25-Jan-2018,10500,PE,41.5,60,33.1,48.25,48.25,15210,120388.4,1842075,-22500,18-JAN-2018,"
+    done = read(row, name="fo18JAN2018bhav.csv")
+    (kept,) = done.tables["eod"].iter_rows(named=True)
+    assert (kept["date"], kept["oi"], kept["lot"], kept["volume"]) == (dt.date(2018, 1, 18), 1842075, None, None)
+    assert kept["turnover"] == pytest.approx(120388.4e5)
+    assert done.noted == (("lot not in the dated table: volume unknown", 1),)

@@ -100,6 +100,14 @@ def test_fractional_contracts_of_the_csv_are_restored():
     assert done.noted == (("fractional contracts restored to units", 1),)
 
 
+def test_an_assumed_time_after_the_expiry_asks_for_at():
+    late = dt.datetime(2026, 2, 1, 9, 59, tzinfo=dt.UTC)
+    with pytest.raises(BadData, match=r"its modification time 2026-02-01 15:29 was assumed, give --at$"):
+        read_page_csv(source(text(ROW), modified=late))
+    with pytest.raises(BadData, match=r"\(1 expiry before the stamp's day\)$"):
+        read_page_csv(source(text(ROW)), at=late)
+
+
 def test_without_at_the_files_time_is_assumed_and_said():
     modified = dt.datetime(2025, 11, 21, 9, 59, tzinfo=dt.UTC)
     done = read_page_csv(source(text(ROW), modified=modified))

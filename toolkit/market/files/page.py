@@ -185,7 +185,8 @@ def _imported(
     done = to_chain(sides, read)
     if done.chain.is_empty():
         reasons = "; ".join(f"{n} {r}" for r, n in done.refused) or "the file has no rows"
-        raise BadData(f"{source.name} holds no usable row ({reasons})")
+        guessed = f"; its modification time {sides['ts'][0]:%Y-%m-%d %H:%M} was assumed, give --at" if noted else ""
+        raise BadData(f"{source.name} holds no usable row ({reasons}){guessed if sides.height else ''}")
     made = {"chain": done.chain}
     spots = done.chain.drop_nulls("spot").group_by("ts", "recv_ts", "underlying", maintain_order=True)
     made["spot"] = spots.agg(ltp=pl.col("spot").first()).select(
