@@ -9,9 +9,9 @@ import pytest
 
 from toolkit.bench import feed as bench
 from toolkit.bench import feed_link
-from toolkit.bench.feed import full_frame, same_values
+from toolkit.bench.feed import full_frame, same_values, xts_attachment
 from toolkit.bench.runner import Result
-from toolkit.market import kite_wire
+from toolkit.market import kite_wire, xts_wire
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,16 @@ def test_a_second_of_the_markets_pace_reaches_the_table_exactly() -> None:
         assert 0 < lag.p50_ms <= lag.p99_ms <= lag.most_ms
         assert feed_link.ours_burst(port, 20) > 0
         assert feed_link.raw_burst(port, 20) > 0
+
+
+def test_the_touchlines_of_the_other_wire_are_decoded_and_a_row_is_made() -> None:
+    made = xts_wire.decode_binary(xts_attachment(20))
+    assert (len(made.ticks), made.skipped, made.bad, made.fault) == (20, 0, 0, "")
+    assert set(made.ticks["layout"].tolist()) == {xts_wire.WIDE}
+    result = Result("feed")
+    bench._xts(result)
+    assert [row.peer for row in result.rows] == ["plain struct reader"]
+    assert result.misses == []
 
 
 def test_what_falls_short_is_a_miss(monkeypatch) -> None:

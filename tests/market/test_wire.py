@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -32,6 +33,12 @@ def test_the_address_carries_key_and_token_as_of_now_and_the_repr_neither() -> N
     assert repr(made) == "KiteWire('wss://ws.kite.trade')"
     assert made.headers() == {"X-Kite-Version": "3"}
     assert list(made.opened()) == []
+
+
+@given(st.text(max_size=30).filter(lambda text: text.isprintable()))
+def test_tokens_are_escaped_as_everybody_does(token) -> None:
+    made = KiteWire("wss://h", "k", lambda: token).url()
+    assert made == f"wss://h/?api_key=k&access_token={urllib.parse.quote(token, safe='')}"
 
 
 def test_commands_become_the_wires_texts_in_order() -> None:

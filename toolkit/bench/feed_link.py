@@ -124,7 +124,7 @@ async def _paced(port: int, seconds: float, spike: bool) -> Lag:
     before = _spike_frames(seconds) if spike else 0
     sent = (before + int(seconds * _FRAMES_PER_S)) * FRAME
     feed.want(dict.fromkeys(_tokens().tolist(), "full"))
-    end = time.monotonic() + seconds + 10
+    end = time.monotonic() + 1.2 * seconds + 10
     while table.count == 0 and time.monotonic() < end:
         await asyncio.sleep(0.01)
     start, used = time.monotonic(), time.process_time()

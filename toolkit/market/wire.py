@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -116,8 +115,8 @@ class KiteWire:
 
     def url(self) -> str:
         """The address with key and token, as this wire has it; never log it."""
-        made = f"{self._root}/?api_key={quote(self._api_key, safe='')}&access_token={quote(self._token(), safe='')}"
-        return made + (f"&user_id={quote(self._user_id, safe='')}" if self._user_id else "")
+        made = f"{self._root}/?api_key={_escaped(self._api_key)}&access_token={_escaped(self._token())}"
+        return made + (f"&user_id={_escaped(self._user_id)}" if self._user_id else "")
 
     def headers(self) -> Mapping[str, str]:
         """The version of the wire."""
@@ -162,3 +161,10 @@ class KiteWire:
         if text.kind in ("error", "message"):
             return NOTHING._replace(notices=(f"{text.kind}: {str(text.body)[:_LONGEST]}",))
         return NOTHING
+
+
+def _escaped(text: str) -> str:
+    """Text for a query: letters, digits and ``-._~`` stay, the bytes of all else are percent-encoded."""
+    return "".join(
+        chr(b) if chr(b).isascii() and (chr(b).isalnum() or b in b"-._~") else f"%{b:02X}" for b in text.encode()
+    )
