@@ -307,5 +307,6 @@ def installed() -> tuple[list[tuple[Peer, Any]], list[str]]:
         try:
             found.append((peer, importlib.import_module(peer.module)))
         except Exception as error:
-            absent.append(f"{peer.name}: not measured here ({type(error).__name__}: {error})".splitlines()[0])
+            reason = str(error).split(": ")[-1]
+            absent.append(f"{peer.name}: not measured here ({type(error).__name__}: {reason})".splitlines()[0])
     return found, absent

@@ -46,11 +46,13 @@ def _one(value: Any) -> Floats:
 
 def direct(kernel: Any, values: tuple[Any, ...], bsm: bool, n: int, to: list[Floats]) -> bool:
     """Run ``kernel`` on seven inputs; False when the long way is needed and nothing was written."""
+    if kernel not in _CLOSED:
+        closed(kernel, len(to))
     kind = np.ndarray
     a, b, c, d, e, g, h = values
     try:
         return bool(
-            closed(kernel, len(to))(
+            kernel(
                 a if type(a) is kind and a.dtype is _F64 else _one(a),
                 b if type(b) is kind and b.dtype is _F64 else _one(b),
                 c if type(c) is kind and c.dtype is _F64 else _one(c),
