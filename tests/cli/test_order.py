@@ -9,6 +9,10 @@ import sys
 import pytest
 
 from toolkit.cli.app import run
+from toolkit.cli.order import _limits
+from toolkit.errors import BadSetting
+from toolkit.orders.settings import EngineSettings
+from toolkit.risk.settings import RiskSettings
 
 CE = "NIFTY 14JUL2026 25450 CE"
 
@@ -137,3 +141,11 @@ def test_live_on_a_simulated_kite(capsys, live):
     )
     assert (code, "type your own account in full" in err) == (3, True)
     assert len(json.loads(call(capsys, "list", "--json", "--broker", "kite")[1])["orders"]) == 2
+
+
+def test_more_than_eight_messages_a_second_are_for_simulated_brokers():
+    fast = EngineSettings(throttle_per_s=50)
+    assert _limits(RiskSettings(), fast, True).max_messages_per_s == 50
+    assert _limits(RiskSettings(), EngineSettings(throttle_per_s=3), False).max_messages_per_s == 3
+    with pytest.raises(BadSetting, match="over 8 is for simulated brokers, was 50"):
+        _limits(RiskSettings(), fast, False)

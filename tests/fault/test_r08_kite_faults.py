@@ -191,3 +191,36 @@ def test_the_faults_and_the_table_agree():
     }
     for shape, status in shapes.values():
         assert classify("kite", "order", Answer(status=status, shape=shape, error_type="GeneralException")) == "unknown"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ["hang", "no-reply"])
+@pytest.mark.parametrize("name", sorted(READS))
+async def test_full_form_a_silent_read_with_the_shipped_times(kite_sim, name, fault):
+    sim = await kite_sim()
+    broker = sim.broker()
+    await broker.place(order("W1"))
+    await broker.orders()
+    route, act = READS[name]
+    sim.fault(f"{fault}@{route}")
+    start = time.monotonic()
+    with pytest.raises(Retryable):
+        await act(broker)
+    assert time.monotonic() - start <= 10.2
+    await broker.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", sorted(WRITES))
+async def test_full_form_a_silent_order_with_the_shipped_times(kite_sim, name):
+    sim, quick_broker = await ready(kite_sim)
+    await quick_broker.close()
+    broker = sim.broker()
+    await broker.orders()
+    route, act = WRITES[name]
+    sim.fault(f"no-reply@{route}")
+    start = time.monotonic()
+    with pytest.raises(Unknown):
+        await act(broker, 1)
+    assert time.monotonic() - start <= 10.2
+    await broker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -99,4 +100,34 @@ async def test_an_order_under_a_dead_token_is_not_placed(kite_sim):
         await broker.place(order(2))
     broker.link.renew(Secret(sim.app.access_token))
     assert [o.cl_ord_id for o in await broker.orders()] == ["T1"]
+    await broker.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(50))
+async def test_full_form_expiry_at_a_random_moment(kite_sim, seed):
+    """Whatever is under way: an order is placed or refused, never both, and nothing is sent with a dead token again."""
+    rng = random.Random(seed)
+    sim = await kite_sim()
+    broker = sim.broker()
+    await broker.orders()
+    outcome = {}
+
+    async def place(i):
+        await asyncio.sleep(rng.random() * 0.3)
+        try:
+            outcome[f"T{i}"] = await broker.place(order(i))
+        except AuthExpired:
+            outcome[f"T{i}"] = None
+
+    async def kill():
+        await asyncio.sleep(rng.random() * 0.3)
+        sim.app.expire()
+
+    await asyncio.gather(kill(), *(place(i) for i in range(20)))
+    dead = sum(row["status"] == 403 for row in sim.record("call"))
+    assert dead <= 20
+    broker.link.renew(Secret(sim.app.access_token))
+    book = {o.cl_ord_id for o in await broker.orders()}
+    assert book == {name for name, made in outcome.items() if made is not None}, f"seed {seed}"
     await broker.close()

@@ -15,6 +15,7 @@ from toolkit.orders.effects import Record, SendCancel, SendNew, SendReplace, Tel
 from toolkit.risk.limits import Limits, TradingState
 from toolkit.types import (
     Cancel,
+    Denial,
     ExecType,
     ExecutionReport,
     Fill,
@@ -470,3 +471,30 @@ def test_every_effect_has_its_record_first(scene):
         else:
             assert not isinstance(effect, (SendCancel, SendReplace))
     assert len(seen) == 3
+
+
+def test_a_denial_from_outside_is_journaled_and_never_leaves(scene):
+    s = scene()
+    reason = Denial("margin", 1, 2, "margin Rs 2.00 exceeds the available Rs 1.00")
+    effects = s.core.deny(s.now, request(s), (reason,))
+    assert kinds(effects) == ["Record", "Tell"]
+    assert s.core.orders["USER1"].ord_status is OrdStatus.DENIED
+    assert s.core.denials["USER1"] == (reason,)
+    with pytest.raises(BadData, match="letters and digits"):
+        s.core.deny(s.now, request(s, cl_ord_id="no good"), (reason,))
+
+
+def test_new_ids_pass_over_those_that_are_taken(scene):
+    s = scene()
+    first = s.core.new_id(s.now)
+    assert s.core.new_id(s.now) == first
+    assert s.core.new_id(s.now, {first}) > first
+    s.core.submit(s.now, request(s, cl_ord_id=first))
+    assert s.core.new_id(s.now) > first
+
+
+def test_the_plan_of_an_order_is_what_it_is_cut_into(scene):
+    s = scene()
+    assert s.core.plan(request(s)) == (75,)
+    assert s.core.plan(request(s, order_qty=75 * 30)) == (1800, 450)
+    assert s.core.plan(request(s, order_qty=75 * 3000)) == (75 * 3000,)

@@ -57,7 +57,6 @@ from toolkit.types import (
     Order,
     OrderRequest,
     Product,
-    to_paise,
 )
 
 __all__ = ["KiteBroker"]
@@ -510,9 +509,9 @@ def _quote(row: QuoteRow, now_ns: int) -> Quote:
     ask = row.depth.sell[0] if row.depth and row.depth.sell else None
     return Quote(
         now_ns,
-        to_paise(bid.price) if bid and bid.price else None,
+        _round_p(bid.price) if bid and bid.price else None,
         bid.quantity if bid and bid.price else None,
-        to_paise(ask.price) if ask and ask.price else None,
+        _round_p(ask.price) if ask and ask.price else None,
         ask.quantity if ask and ask.price else None,
-        to_paise(row.last_price) if row.last_price else None,
+        _round_p(row.last_price) if row.last_price else None,
     )

@@ -46,17 +46,18 @@ def paper_on(session: Session, at: str | None = None, *, account: str = "PAPER",
         raise BadData(f"session {session.name} has no quote on {day} by then; choose another --at")
     spots = chain["underlying"].unique().to_list()
     roster = make_roster(session.instruments(), spots, day)
+    listed = {row.instrument.symbol: row for row in roster.rows}
     chain = chain.with_columns(kind=pl.lit("option"))
-    chain = chain.with_columns(symbol=symbols(chain)).filter(pl.col("symbol").is_in(list(roster.by_symbol)))
+    chain = chain.with_columns(symbol=symbols(chain)).filter(pl.col("symbol").is_in(list(listed)))
     broker = PaperBroker(
         account, instruments=[row.instrument for row in roster.rows], funds_p=funds_p, clock=lambda: now_ns
     )
-    exchange = roster.by_symbol[chain["symbol"][0]].instrument.exchange
+    exchange = listed[chain["symbol"][0]].instrument.exchange
     broker.set_session(*tables.calendar(exchange).bounds_ns(day))
     for underlying, level in chain.group_by("underlying").agg(pl.col("spot").last()).sort("underlying").iter_rows():
         if level is not None and math.isfinite(level) and level > 0:
             broker.set_span({underlying: default_params(level, _VOL)})
-    keys = [roster.by_symbol[s].key for s in chain["symbol"].to_list()]
+    keys = [listed[s].key for s in chain["symbol"].to_list()]
     columns = [
         chain[c].cast(pl.Float64).fill_null(math.nan).to_numpy() for c in ("bid", "bid_qty", "ask", "ask_qty", "ltp")
     ]
