@@ -18,7 +18,7 @@ from toolkit.sim.servers.http import Reply, json_reply, read_call, send
 
 QUICK = XtsTerms(
     orders_per_s=1000, books_per_s=1000, quotes_per_s=1000, subscribe_per_s=1000, ohlc_per_s=1000, others_per_s=1000,
-    backoff_s=0.0, connect_s=1.0, read_s=0.3, total_s=2.0,
+    backoff_s=0.0, connect_s=1.0, read_s=0.15, total_s=2.0,
 )  # fmt: skip
 CANARY = "canary-5ecret"
 ORDER = {"exchangeSegment": "NSEFO", "orderQuantity": 75, "limitPrice": 31.8}

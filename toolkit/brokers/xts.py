@@ -1,0 +1,664 @@
+"""Symphony XTS behind the broker port: ``xts-pro`` (own account) and ``xts-client`` (a dealer's clients).
+
+Both speak the same wire; the account behind the key differs. A dealer's call names its client, every row keeps
+``LoginID`` and ``ClientID``, and because some installs answer a wrong client with success and drop the
+order, each dealer order is looked for in the book before it counts as placed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx
+
+from toolkit.brokers.kite_orders import KiteTerms, check_terms
+from toolkit.brokers.port import Capability, Funds, Held, Profile
+from toolkit.brokers.tokens import TokenStore
+from toolkit.brokers.xts_market import XtsMarket
+from toolkit.brokers.xts_master import TRADED, XtsMaster
+from toolkit.brokers.xts_orders import (
+    Trail,
+    fill_of,
+    held_of,
+    history_of,
+    modify_form,
+    order_of,
+    place_form,
+    status_of,
+)
+from toolkit.brokers.xts_records import (
+    BalanceRow,
+    HoldingRow,
+    OrderRow,
+    PositionRow,
+    ProfileRow,
+    TradeRow,
+    balances_of,
+    event_rows,
+    holdings_of,
+    margin_of,
+    order_rows,
+    placed_of,
+    positions_of,
+    profile_of,
+    trade_rows,
+)
+from toolkit.brokers.xts_session import XtsLink, XtsSession
+from toolkit.brokers.xts_settings import MASK, XtsSettings, XtsTerms, id_mode
+from toolkit.brokers.xts_updates import Hub, said
+from toolkit.calendar import ist_date
+from toolkit.errors import AuthExpired, BadData, Refused, Retryable, Unknown, nearest
+from toolkit.market.quotes import Quote
+from toolkit.market.xts_text import SEGMENTS
+from toolkit.orders import ids
+from toolkit.risk.margin import Margin
+from toolkit.types import (
+    TERMINAL,
+    ExecutionReport,
+    Fill,
+    Instrument,
+    Modify,
+    Order,
+    OrderRequest,
+    OrdType,
+    Product,
+    TimeInForce,
+)
+
+__all__ = ["XTS_CAPABILITIES", "XtsBroker"]
+
+_NAMES: Final = {"pro": "xts-pro", "client": "xts-client"}
+_DAY_OR_NET: Final = ("DayWise", "NetWise")
+
+XTS_CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
+    {
+        name: Capability(
+            ord_types=(OrdType.LIMIT, OrdType.MARKET, OrdType.STOP_LIMIT, OrdType.STOP),
+            time_in_force=(TimeInForce.DAY, TimeInForce.IOC),
+            products=(Product.NRML, Product.MIS, Product.CNC),
+            exchanges=("NSE", "BSE"),
+            max_orders_per_s=10,
+            max_slices=1,
+            tag_length=20,
+            pushes_updates=True,
+            has_feed=True,
+            basket_margin=True,
+            margin_holds_book=False,
+            converts=True,
+            client_orders=name == "xts-client",
+            loopback_only=False,
+        )
+        for name in _NAMES.values()
+    }
+)
+"""Capabilities by broker name."""
+
+
+class XtsBroker:
+    """One XTS login; for a dealer one of its clients, or all of them for reading.
+
+    Parameters
+    ----------
+    settings : XtsSettings
+    terms : XtsTerms, optional
+        Limits and patience.
+    clock : callable
+        Nanoseconds UTC.
+    tokens : TokenStore, optional
+        Where the day's tokens are kept.
+    allow_plain_http : tuple of str
+        Hosts that a host lookup may lead to without TLS.
+    transport : httpx.AsyncBaseTransport, optional
+        In the place of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: XtsSettings,
+        *,
+        terms: XtsTerms | None = None,
+        clock: Callable[[], int] = time.time_ns,
+        tokens: TokenStore | None = None,
+        allow_plain_http: tuple[str, ...] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.client = settings.client_id
+        name = _NAMES[settings.role]
+        common: dict[str, Any] = {"terms": terms, "name": name, "wall": clock, "tokens": tokens, "transport": transport}
+        self.link = XtsLink(settings, "interactive", allow_plain_http=allow_plain_http, **common)
+        self.market = XtsMarket(XtsLink(settings, "market", **common), clock)
+        self._shared = Hub()
+
+    @property
+    def name(self) -> str:
+        """``xts-pro`` or ``xts-client``."""
+        return self.link.name
+
+    @property
+    def capabilities(self) -> Capability:
+        """What XTS can do."""
+        return XTS_CAPABILITIES[self.name]
+
+    @property
+    def state(self) -> str:
+        """``ready``, ``no_token``, ``auth_expired`` or ``closed``."""
+        return self.link.state
+
+    @property
+    def dealer(self) -> bool:
+        """Whether this is a dealer's login."""
+        return self.settings.role == "client"
+
+    def __repr__(self) -> str:
+        return f"XtsBroker({self.name}, {self.state})"
+
+    def for_client(self, code: str) -> XtsBroker:
+        """The same login for one client: its orders, books and money.
+
+        Raises
+        ------
+        Refused
+            For an own account.
+        """
+        if not self.dealer:
+            raise Refused("for_client is a dealer's; set [xts] role to client")
+        made = object.__new__(XtsBroker)
+        made.__dict__.update(self.__dict__)
+        made.client = code
+        return made
+
+    # who
+
+    async def login(self) -> None:
+        """Log in, if there is no session yet."""
+        await self.link.session()
+
+    async def logout(self) -> None:
+        """End the session at the broker."""
+        await self.link.logout()
+
+    async def client_codes(self) -> tuple[str, ...]:
+        """The clients mapped to this login."""
+        return (await self.link.session()).client_codes
+
+    async def account(self) -> str:
+        """The account that orders and rows without a client belong to."""
+        return self.client or (await self.link.session()).user_id
+
+    async def profile(self) -> Profile:
+        """Who is logged in."""
+        row = await self.profile_row()
+        segments = set(row.segments) or set(TRADED)
+        return Profile(
+            broker=self.name,
+            account=row.client_id or await self.account(),
+            name=row.name,
+            products=self.capabilities.products,
+            exchanges=tuple(sorted({TRADED[s][0] for s in segments & set(TRADED)})),
+        )
+
+    async def profile_row(self) -> ProfileRow:
+        """The account as XTS describes it."""
+        return profile_of(await self.link.call("profile", params=await self._reading()))
+
+    # contracts and quotes
+
+    async def master(self) -> XtsMaster:
+        """The day's contracts."""
+        return await self.market.master()
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """Contracts listed today on the exchanges that the toolkit trades."""
+        return tuple(await self.master())
+
+    async def resolve(self, symbol: str, exchange: str | None = None) -> Instrument:
+        """The one live contract that a text names: our symbol, XTS's name, or ``NSEFO:49543``."""
+        return (await self.master()).find(symbol, exchange)
+
+    async def quote(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Newest quotes by the symbols asked for; a contract without a tick is absent."""
+        master = await self.master()
+        found = {symbol: master.find(symbol) for symbol in dict.fromkeys(symbols)}
+        quotes = await self.market.quote(found.values())
+        return {symbol: quotes[i.token] for symbol, i in found.items() if i.token is not None and i.token in quotes}
+
+    # orders
+
+    async def place(self, request: OrderRequest) -> str:
+        """Send a new order and give XTS's id of it. Sent once, whatever happens.
+
+        A dealer's order is then looked for: one that does not show in ``drop_s`` raises Unknown.
+
+        Raises
+        ------
+        BadData
+            When the order does not fit its contract; nothing was sent.
+        Refused, Unknown, AuthExpired
+        """
+        form = await self.form(request)
+        self._shared.sent.add(request.cl_ord_id)
+        what = f"order {request.cl_ord_id}"
+        result = await self.link.call("place", json=form, what=what)
+        try:
+            placed = placed_of(result)
+        except BadData as error:
+            raise Unknown(f"{self.name} took {what} but {error}; it may be placed: see the order book") from None
+        self._shared.names.note(request.cl_ord_id, placed.app_order_id)
+        self._shared.nudge()
+        if self.dealer:
+            await self._seen(placed.app_order_id, request.cl_ord_id)
+        return placed.app_order_id
+
+    async def form(self, request: OrderRequest) -> dict[str, object]:
+        """Check an order and give its body as XTS wants it; nothing is sent but what reading the contracts needs."""
+        self._open()
+        ids.check(request.cl_ord_id)
+        if request.cl_ord_id in self._shared.sent or self._shared.names.app_id(request.cl_ord_id) is not None:
+            raise Refused(f"order id {request.cl_ord_id} was used before; use a new one")
+        try:
+            session = await self.link.session()
+            master = await self.master()
+        except Retryable as error:
+            raise Refused(f"{error}; the order was not sent") from None
+        client_id = self._client_id(request.account, session)
+        instrument = master.find(request.symbol, request.exchange)
+        check_terms(request, instrument, KiteTerms(), ist_date(self.clock()))
+        return place_form(request, master.place_of(instrument), client_id, self.settings)
+
+    async def modify(self, modify: Modify) -> None:
+        """Send the full new statement of an order. Raises Refused or Unknown."""
+        row = await self._working(modify.cl_ord_id)
+        form = modify_form(row, modify, await self._of_row(row))
+        await self.link.call("modify", json=form, what=f"modification of {modify.cl_ord_id}")
+        self._shared.nudge()
+
+    async def cancel(self, cl_ord_id: str) -> None:
+        """Send a cancel. Raises Refused or Unknown."""
+        row = await self._working(cl_ord_id)
+        params: dict[str, object] = {"appOrderID": row.app_order_id, "orderUniqueIdentifier": row.tag}
+        client_id = await self._of_row(row)
+        if client_id is not None:
+            params["clientID"] = client_id
+        await self.link.call("cancel", params=params, what=f"cancel of {cl_ord_id}")
+        self._shared.nudge()
+
+    async def cancel_all(self, symbol: str) -> None:
+        """Cancel every working order of one contract. Raises Refused or Unknown."""
+        segment, token = await self._place(symbol)
+        body: dict[str, object] = {"exchangeSegment": segment, "exchangeInstrumentID": token}
+        await self.link.call("cancel_all", json=body | await self._acting(), what=f"cancel of all in {symbol}")
+        self._shared.nudge()
+
+    async def orders(self) -> Sequence[Order]:
+        """The day's orders; those from elsewhere have ids that begin with ``X``."""
+        rows, find, account, now_ns = await self.order_book(), await self._finder(), await self.account(), self.clock()
+        return tuple(order_of(row, self._shared.names, find, account, self.name, now_ns) for row in rows)
+
+    async def order_book(self) -> tuple[OrderRow, ...]:
+        """XTS's own order book: of one client, of the own account, or of all clients of a dealer."""
+        if self.dealer and not self.client:
+            return await self.dealer_orders()
+        rows = order_rows(await self.link.call("orders", params=await self._reading()))
+        return self._keep(tuple(row for row in rows if self._mine(row.client_id)))
+
+    async def order_history(self, cl_ord_id: str) -> Sequence[ExecutionReport]:
+        """Everything that happened to one order, oldest first."""
+        app_id = self._shared.names.app_id(cl_ord_id)
+        if app_id is None:
+            await self.order_book()
+            app_id = self._shared.names.app_id(cl_ord_id)
+        if app_id is None:
+            raise BadData(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._shared.names.known())}")
+        params = {"appOrderID": app_id} | await self._reading()
+        rows = order_rows(await self.link.call("history", params=params, what=f"the history of {cl_ord_id}"))
+        rows = tuple(row for row in rows if row.app_order_id == app_id)
+        trades: tuple[TradeRow, ...] = ()
+        if any(row.cum_qty for row in rows):
+            trades = tuple(row for row in await self.trade_book() if row.app_order_id == app_id)
+        find, account = await self._finder(), await self.account()
+        return history_of(rows, trades, self._shared.names, find, account, self.clock())
+
+    async def trades(self) -> Sequence[Fill]:
+        """The day's executions."""
+        rows, find, account, now_ns = await self.trade_book(), await self._finder(), await self.account(), self.clock()
+        return tuple(fill_of(row, self._shared.names, find, account, self.name, now_ns) for row in rows)
+
+    async def trade_book(self) -> tuple[TradeRow, ...]:
+        """XTS's own trade book, of the same range as :meth:`order_book`."""
+        if self.dealer and not self.client:
+            return await self.dealer_trades()
+        rows = trade_rows(await self.link.call("trades", params=await self._reading()))
+        return tuple(row for row in rows if self._mine(row.client_id))
+
+    # positions and money
+
+    async def positions(self) -> Sequence[Held]:
+        """Open positions, net."""
+        find = await self._finder()
+        return tuple(held_of(row, find) for row in await self.position_rows() if row.net_qty)
+
+    async def position_rows(self, day_or_net: str = "NetWise") -> tuple[PositionRow, ...]:
+        """XTS's own positions of the day (``DayWise``) or carried ones too (``NetWise``), flat ones included."""
+        if self.dealer and not self.client:
+            return await self.dealer_positions(day_or_net)
+        return await self._positions(day_or_net, await self._reading())
+
+    async def holdings(self) -> Sequence[Held]:
+        """Delivered shares."""
+        find = await self._finder()
+        found = []
+        for row in await self.holding_rows():
+            known = find("NSECM", row.nse_instrument) or find("BSECM", row.bse_instrument)
+            found.append(
+                Held(
+                    symbol=known.symbol if known else row.isin,
+                    exchange=known.exchange if known else "",
+                    product=Product.CNC,
+                    net_qty=row.qty,
+                    avg_px=row.avg_px or 0.0,
+                )
+            )
+        return tuple(found)
+
+    async def holding_rows(self) -> tuple[HoldingRow, ...]:
+        """XTS's own holdings, by ISIN."""
+        return holdings_of(await self.link.call("holdings", params=await self._reading()))
+
+    async def margins(self) -> Funds:
+        """The account's money."""
+        rows = await self.balance_rows()
+        if not rows or rows[0].available is None:
+            raise BadData(f"{self.name} names no available margin; ask the broker to enable it")
+        available_p, used_p = round(rows[0].available * 100.0), round((rows[0].used or 0.0) * 100.0)
+        return Funds(cash_p=available_p + used_p, used_p=used_p, available_p=available_p)
+
+    async def balance_rows(self) -> tuple[BalanceRow, ...]:
+        """XTS's own limits, the line to use first. A dealer must name a client."""
+        if self.dealer and not self.client:
+            raise Refused("money is a client's; ask for_client(code).margins()")
+        return balances_of(await self.link.call("balance", params=await self._reading()))
+
+    async def order_margins(self, requests: Sequence[OrderRequest]) -> Margin:
+        """Margin of a basket as XTS computes it."""
+        master = await self.master()
+        rows = []
+        for request in requests:
+            segment, token = master.place_of(master.find(request.symbol, request.exchange))
+            form = place_form(request, (segment, token), None, self.settings)
+            rows.append(
+                {
+                    "exchange": SEGMENTS[segment],
+                    "exchangeInstrumentId": token,
+                    "productType": form["productType"],
+                    "orderType": form["orderType"],
+                    "orderSide": form["orderSide"],
+                    "quantity": request.order_qty,
+                    "price": form["limitPrice"],
+                    "stopPrice": form["stopPrice"],
+                    "orderSessionType": 1,
+                }
+            )
+        found = margin_of(await self.link.call("margin", json={"portfolio": rows}, what="the margin"))
+        if not found.valid:
+            raise BadData(f"{self.name} cannot tell the margin: {found.text or 'no reason given'}")
+        return Margin(total=found.required, label="XTS's basket margin")
+
+    async def convert(self, symbol: str, qty: int, product: Product, to: Product) -> None:
+        """Move a day position from one product to another. Raises Refused."""
+        segment, token = await self._place(symbol)
+        rows = [r for r in await self.position_rows("DayWise") if (r.segment, r.instrument) == (segment, token)]
+        have = sum(abs(r.net_qty or 0) for r in rows if r.product.upper() == str(product))
+        if not 0 < qty <= have:
+            raise Refused(f"no {product} position of {qty} units in {symbol} to convert, there are {have}")
+        body: dict[str, object] = {
+            "exchangeSegment": segment,
+            "exchangeInstrumentID": token,
+            "targetQty": qty,
+            "isDayWise": True,
+            "oldProductType": str(product),
+            "newProductType": str(to),
+        }
+        await self.link.call("convert", json=body | await self._acting(), what=f"conversion of {symbol}")
+
+    async def square_off(self, symbol: str, product: Product, qty: int, *, day: bool = False) -> None:
+        """Close a number of units of a position at the market by XTS itself; then read the positions."""
+        segment, token = await self._place(symbol)
+        if qty <= 0:
+            raise BadData(f"quantity must be a whole number of units from 1, was {qty}")
+        body: dict[str, object] = {
+            "exchangeSegment": segment,
+            "exchangeInstrumentID": token,
+            "productType": str(product),
+            "squareoffMode": "DayWise" if day else "Netwise",
+            "positionSquareOffQuantityType": "ExactQty",
+            "squareOffQtyValue": qty,
+            "blockOrderSending": True,
+            "cancelOrders": True,
+        }
+        await self.link.call("squareoff", json=body | await self._acting(), what=f"square-off of {symbol}")
+        self._shared.nudge()
+
+    # exchange
+
+    async def exchange_status(self) -> Any:
+        """Market status by segment, as XTS has it."""
+        user = (await self.link.session()).user_id
+        found = await self.link.call("exchange_status", params={"userID": user}, what="the exchange status")
+        return found.get("marketStatus", found) if isinstance(found, dict) else found
+
+    async def exchange_messages(self, segment: str) -> Any:
+        """Broadcast messages of a segment, as XTS has them."""
+        params = {"exchangeSegment": segment}
+        found = await self.link.call("exchange_messages", params=params, what="the exchange messages")
+        return found.get("messageList", found) if isinstance(found, dict) else found
+
+    # dealer
+
+    async def dealer_orders(self) -> tuple[OrderRow, ...]:
+        """The order book of all mapped clients, or of this one."""
+        rows = order_rows(await self.link.call("dealer_orders", what="the dealer order book"))
+        return self._keep(tuple(row for row in rows if self._mine(row.client_id)))
+
+    async def dealer_trades(self) -> tuple[TradeRow, ...]:
+        """The trade book of all mapped clients, or of this one."""
+        rows = trade_rows(await self.link.call("dealer_trades", what="the dealer trade book"))
+        return tuple(row for row in rows if self._mine(row.client_id))
+
+    async def dealer_positions(self, day_or_net: str = "NetWise") -> tuple[PositionRow, ...]:
+        """Positions of all mapped clients, or of this one.
+
+        Where the install answers an empty list for ever, each client is asked for.
+        """
+        params = {"dayOrNet": _range(day_or_net)}
+        rows = positions_of(await self.link.call("dealer_positions", params=params, what="the dealer positions"))
+        if not rows:
+            codes = (self.client,) if self.client else await self.client_codes()
+            found = [await self._positions(day_or_net, {"clientID": code}) for code in codes]
+            rows = tuple(row for some in found for row in some)
+        return tuple(row for row in rows if self._mine(row.client_id))
+
+    # updates
+
+    def hear(self, name: str, argument: object) -> None:
+        """Take an event of the interactive socket: rows go to :meth:`updates`, ``logout`` ends the token.
+
+        From the loop's own thread. What cannot be read is counted and nudges the next read of the book.
+        """
+        if name == "logout":
+            self.link.expire()
+        elif name in ("order", "trade"):
+            try:
+                rows = event_rows(name, argument)
+            except BadData:
+                self._shared.odd_events += 1
+                rows = ()
+            self._shared.heard(rows)
+        self._shared.nudge()
+
+    async def updates(self) -> AsyncIterator[ExecutionReport]:
+        """What happens to orders from now on.
+
+        The books are read each ``poll_s`` seconds, and at once after an event, so that nothing is lost
+        between two connections; what events say first is not said again. While the token is dead nothing is read.
+        """
+        self._open()
+        trail = Trail(self._shared.names, await self._finder(), await self.account())
+        await self._catch_up(trail, start=True)
+        box: deque[OrderRow | PositionRow] = deque()
+        self._shared.boxes.append(box)
+        heard = self._shared.count
+        try:
+            while not self._shared.ended.is_set():
+                heard = await self._shared.news(heard, self.link.terms.poll_s)
+                reports = said(box, trail, self.clock())
+                if self.link.state != "closed":
+                    try:
+                        reports += await self._catch_up(trail)
+                    except BadData:
+                        self._shared.odd_events += 1
+                    except (Retryable, AuthExpired):
+                        pass  # the link says its state; the books are read again
+                for report in reports:
+                    if not self.client or self._mine(report.account):
+                        yield report
+        finally:
+            self._shared.boxes.remove(box)
+
+    async def _catch_up(self, trail: Trail, *, start: bool = False) -> list[ExecutionReport]:
+        """Read the order book, and the trade book when an order traded more than was told of."""
+        now_ns = self.clock()
+        rows = await self.order_book()
+        made: list[ExecutionReport] = []
+        ends: list[ExecutionReport] = []
+        for row in rows:
+            (ends if status_of(row) in TERMINAL else made).extend(trail.order(row, now_ns))
+        if trail.lacks_trades() or (start and rows):
+            for trade in await self.trade_book():
+                made += trail.trade(trade, now_ns)
+        return made + ends
+
+    async def close(self) -> None:
+        """Let go of every connection; :meth:`updates` ends."""
+        self._shared.ended.set()
+        self._shared.nudge()
+        await self.link.close()
+        await self.market.link.close()
+
+    # inner
+
+    async def _seen(self, app_order_id: str, cl_ord_id: str) -> None:
+        """Wait until a dealer's order shows in an event or the book: some installs drop it with a success."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.link.terms.drop_s
+        while app_order_id not in self._shared.rows:
+            with contextlib.suppress(Retryable, Refused):
+                await self.order_book()
+            if app_order_id in self._shared.rows:
+                return
+            left = deadline - loop.time()
+            if left <= 0:
+                raise Unknown(
+                    f"{self.name} took order {cl_ord_id} but does not show it after {self.link.terms.drop_s:g} s; "
+                    "it may have been dropped: check client_id and client_id_mode, and see the order book"
+                )
+            await asyncio.sleep(min(left, self.link.terms.poll_s))
+
+    def _client_id(self, account: str, session: XtsSession) -> str | None:
+        """The ``clientID`` of a new order for an account; refuses one that this login must not trade for."""
+        mode, codes = id_mode(self.settings), session.client_codes
+        if not self.dealer:
+            own = {session.user_id, self.settings.client_id, *codes} - {""}
+            if account not in own:
+                raise Refused(f"{self.name} account {self.client or session.user_id} takes no orders of {account}")
+            return {"omit": None, "user_id": session.user_id, "masked": MASK}.get(
+                mode, self.settings.client_id or account
+            )
+        if self.client and account != self.client:
+            raise Refused(f"{self.name} for client {self.client} takes no orders of {account}")
+        if account == session.user_id and account not in codes:
+            raise Refused(f"{account} is the dealer's own id: such an order would be dropped in silence; name a client")
+        if codes and account not in codes and mode != "masked":
+            raise Refused(
+                f"client {account!r} is not mapped to this login{nearest(account, codes)} known: {', '.join(codes)}"
+            )
+        return {"omit": None, "user_id": session.user_id, "masked": MASK}.get(mode, account)
+
+    async def _of_row(self, row: OrderRow) -> str | None:
+        """The ``clientID`` that changes an order: the client of its row, never the login."""
+        mode = id_mode(self.settings)
+        if mode == "omit":
+            return None
+        if self.dealer:
+            return MASK if mode == "masked" else row.client_id or self.client or None
+        return self._client_id(row.client_id or await self.account(), await self.link.session())
+
+    async def _reading(self) -> dict[str, object]:
+        """The ``clientID`` of a read: a dealer's client by its real code, an own account as the mode says."""
+        if self.dealer:
+            return {"clientID": self.client} if self.client else {}
+        mode = id_mode(self.settings)
+        if mode == "omit":
+            return {}
+        return {"clientID": (await self.link.session()).user_id if mode == "user_id" else await self.account()}
+
+    async def _acting(self) -> dict[str, object]:
+        """The ``clientID`` of what changes a position: a dealer's client, never the dealer."""
+        if self.dealer and not self.client:
+            raise Refused("this changes a client's position; ask for_client(code)")
+        client_id = self._client_id(await self.account(), await self.link.session())
+        return {} if client_id is None else {"clientID": client_id}
+
+    async def _positions(self, day_or_net: str, who: Mapping[str, object]) -> tuple[PositionRow, ...]:
+        params = {"dayOrNet": _range(day_or_net), **who}
+        rows = positions_of(await self.link.call("positions", params=params))
+        return tuple(row for row in rows if self._mine(row.client_id))
+
+    async def _working(self, cl_ord_id: str) -> OrderRow:
+        """The newest row of an order that may still be changed."""
+        self._open()
+        try:
+            await self.order_book()
+        except Retryable as error:
+            raise Refused(f"{error}; nothing was sent") from None
+        row = self._shared.rows.get(self._shared.names.app_id(cl_ord_id) or "")
+        if row is None:
+            raise Refused(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._shared.names.known())}")
+        status = status_of(row)
+        if status in TERMINAL:
+            raise Refused(f"order {cl_ord_id} is already {status}")
+        return row
+
+    def _keep(self, rows: tuple[OrderRow, ...]) -> tuple[OrderRow, ...]:
+        for row in rows:
+            self._shared.names.of(row)
+            self._shared.rows[row.app_order_id] = row
+        return rows
+
+    def _mine(self, client_id: str) -> bool:
+        """Whether a row is of the client asked for; an install may ignore the question."""
+        return not (self.dealer and self.client) or client_id in ("", self.client, MASK)
+
+    async def _finder(self) -> Callable[[str, int | None], Instrument | None]:
+        return (await self.master()).by_id
+
+    async def _place(self, symbol: str) -> tuple[str, int]:
+        master = await self.master()
+        return master.place_of(master.find(symbol))
+
+    def _open(self) -> None:
+        if self.link.closed:
+            raise Refused(f"this {self.name} connection is closed; connect again")
+
+
+def _range(day_or_net: str) -> str:
+    if day_or_net not in _DAY_OR_NET:
+        raise BadData(f"positions are DayWise or NetWise, was {day_or_net!r}")
+    return day_or_net
