@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +22,12 @@ _EXTRAS = {
     "serve": ("fastapi", "uvicorn", "prometheus_client", "websockets"),
     "services": ("psycopg", "redis", "aio_pika"),
     "cluster": ("distributed",),
+}
+_SETTINGS = {
+    "engine": "toolkit.orders.settings:EngineSettings",
+    "kite": "toolkit.brokers.kite_settings:KiteSettings",
+    "risk": "toolkit.risk.settings:RiskSettings",
+    "xts": "toolkit.brokers.xts_settings:XtsSettings",
 }
 _CORE = ("bokeh", "msgspec", "numba", "numpy", "polars", "rich", "scipy", "sqlite_utils", "typer")
 
@@ -52,11 +60,12 @@ def _checks(broker: str | None) -> list[dict[str, Any]]:
     import os
     import platform
 
-    from toolkit.config import Settings, home, share
+    from toolkit.config import home, share
 
     def row(what: str, ready: bool, text: str, needed: bool = True) -> dict[str, Any]:
         return {"what": what, "ready": ready, "needed": needed, "text": text}
 
+    _read_settings()
     rows = [row("python", sys.version_info >= (3, 11), platform.python_version())]
     rows += [row(f"core: {name}", *_installed((name,), None)) for name in _CORE]
     for extra, names in _EXTRAS.items():
@@ -64,12 +73,23 @@ def _checks(broker: str | None) -> list[dict[str, Any]]:
     place = home()
     rows.append(row("home", _writable(place), f"{place} (move it with TOOLKIT_HOME)"))
     rows.append(row("kernel cache", True, os.environ["NUMBA_CACHE_DIR"]))
-    Settings.load()
     rows.append(row("settings", True, f"{place / 'config.toml'} and TOOLKIT_* read without an error"))
     rows.append(row("sample session", True, str(share("data", "sample"))))
     if broker is not None:
         rows += _broker(broker)
     return rows
+
+
+def _read_settings() -> None:
+    """Read every section that is typed, so that a misspelt key or a bad value is named here."""
+    from importlib import import_module
+
+    from toolkit.config import Settings
+
+    settings = Settings.load()
+    for section, place in _SETTINGS.items():
+        module, _, kind = place.partition(":")
+        settings.section(section, getattr(import_module(module), kind))
 
 
 def _broker(name: str) -> list[dict[str, Any]]:
@@ -86,14 +106,14 @@ def _broker(name: str) -> list[dict[str, Any]]:
 
 
 def _installed(names: tuple[str, ...], extra: str | None) -> tuple[bool, str]:
-    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+    from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
 
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         target = f"'trading-toolkit[{extra}]'" if extra else "trading-toolkit"
         return False, f"missing {', '.join(missing)}; add with: pip install {target}"
-    places = packages_distributions()
+    places = _places()
     found = []
     for name in names:
         try:
@@ -101,6 +121,14 @@ def _installed(names: tuple[str, ...], extra: str | None) -> tuple[bool, str]:
         except (KeyError, PackageNotFoundError):
             found.append(name)
     return True, ", ".join(found)
+
+
+@cache
+def _places() -> Mapping[str, list[str]]:
+    """Which distribution each import name comes from; reading them all takes a while."""
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()
 
 
 def _writable(place: Any) -> bool:
