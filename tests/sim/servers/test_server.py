@@ -65,7 +65,7 @@ async def shop(quiet_world, tmp_path):
             await server.start(port)
             stack.push_async_callback(server.stop)
             return server, await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, verify=False)  # noqa: S501
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, verify=False)
             )
 
         yield start

@@ -22,9 +22,11 @@ from toolkit.sim.servers.kite import API_KEY, PROFILES, KiteApp
 from toolkit.sim.servers.kite_server import KiteServer
 from toolkit.sim.servers.load import load_world, read_at, warm
 from toolkit.sim.servers.record import Record
-from toolkit.store.session import open_session
+from toolkit.sim.servers.server import LoopbackServer
+from toolkit.sim.world import World
+from toolkit.store.session import Session, open_session
 
-__all__ = ["Plan", "make_kite", "ready", "serve_kite"]
+__all__ = ["Plan", "make_kite", "new_record", "opened", "ready", "serve", "serve_kite"]
 
 Say = Callable[[str], None]
 
@@ -57,18 +59,28 @@ def make_kite(plan: Plan) -> KiteServer:
             f"profile must be one of {', '.join(PROFILES)}, was {plan.profile!r}{nearest(plan.profile, PROFILES)}"
         )
     faults = FaultBox([parse_fault(text) for text in plan.faults], plan.seed)
-    session = open_session(plan.session)
-    day = to_date(plan.at)
-    world = load_world(session, day)
-    start_ns = read_at(plan.at, world)
-    warm()
+    session, world, start_ns = opened(plan)
     app = KiteApp(world, plan.account, round(plan.funds * 100), tables.charges(), PROFILES[plan.profile])
     world.advance(start_ns)
-    path = plan.record or home() / "sim" / f"kite-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
-    record = Record(path)
+    record = new_record(plan, "kite")
     server = KiteServer(app, SimClock(start_ns, plan.speed), record, faults)
     server.write([{"kind": "start", "session": session.name, "account": plan.account, "speed": plan.speed}])
     return server
+
+
+def opened(plan: Plan) -> tuple[Session, World, int]:
+    """The session, its day as a world and the first instant; the margin kernels are warm."""
+    session = open_session(plan.session)
+    world = load_world(session, to_date(plan.at))
+    start_ns = read_at(plan.at, world)
+    warm()
+    return session, world, start_ns
+
+
+def new_record(plan: Plan, broker: str) -> Record:
+    """The record where the plan wants it, else a new one under the toolkit's home."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Record(plan.record or home() / "sim" / f"{broker}-{stamp}-{os.getpid()}.jsonl")
 
 
 def to_date(at: str | None) -> Any:
@@ -106,17 +118,22 @@ def ready(server: KiteServer, plan: Plan) -> dict[str, Any]:
 
 def serve_kite(plan: Plan, say: Say, warn: Say) -> None:
     """Serve until Ctrl-C or SIGTERM; ``say`` gets the ready line, ``warn`` what a person should know."""
-    asyncio.run(_serve(plan, say, warn))
+    asyncio.run(_serve_kite(plan, say, warn))
 
 
-async def _serve(plan: Plan, say: Say, warn: Say) -> None:
+async def _serve_kite(plan: Plan, say: Say, warn: Say) -> None:
     server = make_kite(plan)
+    await serve(server, plan.port, lambda: ready(server, plan), say, warn)
+
+
+async def serve(server: LoopbackServer, port: int, line: Callable[[], dict[str, Any]], say: Say, warn: Say) -> None:
+    """Serve a broker until Ctrl-C or SIGTERM; its ready line is made once it listens."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    await server.start(plan.port)
-    say(msgspec.json.encode(ready(server, plan)).decode())
+    await server.start(port)
+    say(msgspec.json.encode(line()).decode())
     server.on_end = lambda: warn(
         "sim: the recorded data has ended; quotes stand still and the market closes at its time"
     )
