@@ -175,16 +175,16 @@ def test_a_second_recording_adds_to_the_first_and_an_import_merges_with_both(tmp
 
 def test_many_small_parts_become_one_and_no_row_is_lost_or_told_twice(tmp_path, clock) -> None:
     made = recorder(tmp_path / "rec", clock, flush_s=1, snapshot_s=1)
-    play(made, clock, range(1, 3 * MERGE + 4))
+    play(made, clock, range(1, 2 * MERGE + 4))
     made.stop()
     for table in ("ticks", "chain", "futures", "spot"):
         parts = read_manifest(tmp_path / "rec")["parts"][table]
-        assert 3 <= len(parts) <= 3 + MERGE
-        assert sum(not part.get("fresh") for part in parts) == 3
+        assert 2 <= len(parts) <= 2 + MERGE
+        assert sum(not part.get("fresh") for part in parts) == 2
         on_disk = {p.name for p in (tmp_path / "rec" / table).rglob("*.parquet")}
         assert on_disk == {part["path"].rpartition("/")[2] for part in parts}, "merged files are gone"
     session = open_session(tmp_path / "rec")
-    assert session.ticks().height == 4 * (3 * MERGE + 3)
+    assert session.ticks().height == 4 * (2 * MERGE + 3)
     stamps = session.frame("chain")["recv_ts"].to_list()
     assert stamps == sorted(stamps)
 
@@ -378,7 +378,7 @@ def test_a_kill_at_any_moment_leaves_a_session_up_to_the_last_append(tmp_path) -
 
 def test_a_recorded_store_equals_one_written_at_once(tmp_path, clock) -> None:
     made = recorder(tmp_path / "rec", clock, flush_s=1, snapshot_s=1)
-    play(made, clock, range(1, 40))
+    play(made, clock, range(1, 20))
     made.stop()
     session = open_session(tmp_path / "rec")
     tables = {name: session.frame(name) for name in ("chain", "futures", "spot", "ticks")}
