@@ -121,3 +121,33 @@ def test_a_ctrl_c_inside_a_c_callback_is_not_lost():
     assert done.stdout == "lost\nstruck again\n"
     assert done.stderr == ""
     assert time.monotonic() - start < 20
+
+
+TERMINATED = """
+    import sys, signal
+    from pathlib import Path
+    import toolkit.cli, toolkit.cli.app
+    from toolkit.batch.output import fresh_folder
+
+    def run(argv):
+        with fresh_folder(Path(argv[0])) as folder:
+            (folder / "orders.csv").write_text("half")
+            print("writing", flush=True)
+            signal.pause()
+
+    toolkit.cli.app.run = run
+    toolkit.cli.main()
+"""
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path):
+    script = [sys.executable, "-c", textwrap.dedent(TERMINATED), str(tmp_path / "out")]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == ""
+    assert list(tmp_path.iterdir()) == []

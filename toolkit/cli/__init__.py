@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -15,4 +17,10 @@ def main() -> None:
         print("toolkit: stopped by Ctrl-C before it began", file=sys.stderr)
         sys.exit(130)
     sys.unraisablehook = strike_again
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End by SIGTERM as by an error, so that what is half-written is removed on the way out."""
+    sys.exit(128 + number)
