@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.cli.app import run
 from toolkit.store.session import open_session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,61 +106,55 @@ def test_what_was_recorded_when_it_ended_is_a_session(sim, tmp_path, how) -> Non
         later = ["oi", str(to), "--underlying", "NIFTY", "--out", str(tmp_path / "out")]
     else:
         later = ["replay", str(to), "--underlying", "NIFTY", "--strategy", "oi-wall", "--out", str(tmp_path / "out")]
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "toolkit", *later], env=env, capture_output=True, text=True, timeout=120
     )
-    assert run.returncode == 0, run.stderr
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
 
 
-def test_an_unknown_underlying_names_the_nearest_and_leaves_nothing(sim, tmp_path) -> None:
-    run = subprocess.run(
-        command("--to", str(tmp_path / "rec"), "--underlying", "NIFTI", "--seconds", "1"),
-        env=sim[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == 1
-    assert "no contract on 'NIFTI' is listed; did you mean 'NIFTY'" in run.stderr
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run the verb in this process; gives its exit code and what it said on stderr."""
+
+    def act(env: dict[str, str], *words: str) -> tuple[int, str]:
+        for name, value in env.items():
+            if name.startswith("TOOLKIT_"):
+                monkeypatch.setenv(name, value)
+        code = run(command(*words)[3:])
+        return code, capsys.readouterr().err
+
+    return act
+
+
+def test_an_unknown_underlying_names_the_nearest_and_leaves_nothing(sim, tmp_path, here) -> None:
+    code, said = here(sim[1], "--to", str(tmp_path / "rec"), "--underlying", "NIFTI", "--seconds", "1")
+    assert code == 1
+    assert "no contract on 'NIFTI' is listed; did you mean 'NIFTY'" in said
     assert not (tmp_path / "rec").exists()
 
 
-def test_a_dead_token_is_refused_in_one_line(sim, tmp_path) -> None:
+def test_a_dead_token_is_refused_in_one_line(sim, tmp_path, here) -> None:
     env = {**sim[1], "TOOLKIT_KITE__ACCESS_TOKEN": "expired"}
-    run = subprocess.run(
-        command("--to", str(tmp_path / "rec"), "--seconds", "5"), env=env, capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 3
-    assert "toolkit login kite" in run.stderr
-    assert run.stderr.count("\n") == 1
+    code, said = here(env, "--to", str(tmp_path / "rec"), "--seconds", "5")
+    assert code == 3
+    assert "toolkit login kite" in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "rec").exists()
 
 
-def test_a_feed_without_a_data_subscription_says_so(sim, tmp_path) -> None:
+def test_a_feed_without_a_data_subscription_says_so(sim, tmp_path, here) -> None:
     ready, env = sim
     control(ready, "POST", "faults", {"text": "handshake:403"})
     try:
-        run = subprocess.run(
-            command("--to", str(tmp_path / "rec"), "--seconds", "5"),
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        code, said = here(env, "--to", str(tmp_path / "rec"), "--seconds", "5")
     finally:
         control(ready, "DELETE", "faults")
-    assert run.returncode == 3
-    assert "no data subscription" in run.stderr
+    assert code == 3
+    assert "no data subscription" in said
 
 
-def test_paper_has_no_feed_of_its_own(tmp_path) -> None:
-    run = subprocess.run(
-        command("--to", str(tmp_path / "rec"), "--broker", "paper"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert run.returncode == 1
-    assert "no live market feed to record" in run.stderr
+def test_paper_has_no_feed_of_its_own(tmp_path, here) -> None:
+    code, said = here({}, "--to", str(tmp_path / "rec"), "--broker", "paper")
+    assert code == 1
+    assert "no live market feed to record" in said
