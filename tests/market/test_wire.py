@@ -27,18 +27,23 @@ def ltp_frame(*tokens: int) -> bytes:
 def test_the_address_carries_key_and_token_as_of_now_and_the_repr_neither() -> None:
     tokens = ["one", "a+b/c="]
     made = KiteWire("wss://ws.kite.trade", "key", lambda: tokens[0], user_id="AB1234")
-    assert made.url() == "wss://ws.kite.trade/?api_key=key&access_token=one&user_id=AB1234"
+    assert made.url() == "wss://ws.kite.trade?api_key=key&access_token=one&user_id=AB1234"
     tokens.pop(0)
-    assert made.url() == "wss://ws.kite.trade/?api_key=key&access_token=a%2Bb%2Fc%3D&user_id=AB1234"
+    assert made.url() == "wss://ws.kite.trade?api_key=key&access_token=a%2Bb%2Fc%3D&user_id=AB1234"
     assert repr(made) == "KiteWire('wss://ws.kite.trade')"
     assert made.headers() == {"X-Kite-Version": "3"}
     assert list(made.opened()) == []
 
 
+def test_a_path_in_the_root_is_kept() -> None:
+    made = KiteWire("ws://127.0.0.1:9/feed", "key", lambda: "t").url()
+    assert made == "ws://127.0.0.1:9/feed?api_key=key&access_token=t"
+
+
 @given(st.text(max_size=30).filter(lambda text: text.isprintable()))
 def test_tokens_are_escaped_as_everybody_does(token) -> None:
     made = KiteWire("wss://h", "k", lambda: token).url()
-    assert made == f"wss://h/?api_key=k&access_token={urllib.parse.quote(token, safe='')}"
+    assert made == f"wss://h?api_key=k&access_token={urllib.parse.quote(token, safe='')}"
 
 
 def test_commands_become_the_wires_texts_in_order() -> None:

@@ -115,7 +115,7 @@ class KiteWire:
 
     def url(self) -> str:
         """The address with key and token, as this wire has it; never log it."""
-        made = f"{self._root}/?api_key={_escaped(self._api_key)}&access_token={_escaped(self._token())}"
+        made = f"{self._root}?api_key={_escaped(self._api_key)}&access_token={_escaped(self._token())}"
         return made + (f"&user_id={_escaped(self._user_id)}" if self._user_id else "")
 
     def headers(self) -> Mapping[str, str]:
