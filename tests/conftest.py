@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import socket
+import ssl
 import threading
 from pathlib import Path
 
@@ -181,7 +182,14 @@ class Raw:
         self.seen = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=self._run, args=(self.socket,), daemon=True).start()
+
+    def secure(self, context):
+        """Listen with TLS, on another port."""
+        self.socket.close()
+        self.socket = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._run, args=(self.socket,), daemon=True).start()
 
     @property
     def root(self):
@@ -190,10 +198,12 @@ class Raw:
     def say(self, *replies):
         self.replies = list(replies)
 
-    def _run(self):
+    def _run(self, listener):
         while True:
             try:
-                link, _ = self.socket.accept()
+                link, _ = listener.accept()
+            except ssl.SSLError:  # the client did not like our certificate
+                continue
             except OSError:
                 return
             threading.Thread(target=self._answer, args=(link,), daemon=True).start()
