@@ -184,6 +184,22 @@ async def test_configuration_and_expiry_samples(make, shared):
     ]
 
 
+async def test_listing_samples(make, shared):
+    install = Install()
+    by_id, options = sample(shared, "md_search_by_id"), sample(shared, "md_option_symbol")
+    install.script["POST", "/search/instrumentsbyid"] = lambda body: httpx.Response(200, json=by_id["body"])
+    install.script["GET", "/instruments/instrument/optionSymbol"] = lambda body: httpx.Response(
+        200, json=options["body"]
+    )
+    market = make(install)
+    assert (await market.described([(1, 2885)]))["symbol"].to_list() == ["RELIANCE EQ"]
+    assert install.made("POST", "/search/instrumentsbyid") == [by_id["request"]["json"]]
+    found = await market.options("NSEFO", "OPTIDX", "BANKNIFTY", dt.date(2026, 6, 30), "PE", 52100)
+    assert found["symbol"].to_list() == ["BANKNIFTY 30JUN2026 52100 PE"]
+    (asked,) = install.made("GET", "/instruments/instrument/optionSymbol")
+    assert asked == {k: str(v) for k, v in options["request"]["params"].items()}
+
+
 # quotes
 
 

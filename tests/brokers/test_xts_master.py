@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.brokers.xts_master import XtsMaster, index_rows, key_of, read_master, split_key
+from toolkit.brokers.xts_master import XtsMaster, index_rows, key_of, read_listed, read_master, split_key
 from toolkit.errors import BadData, UnknownSymbol
 from toolkit.market.schema import INSTRUMENTS
 from toolkit.types import Kind, OptionType
@@ -145,3 +145,16 @@ def test_any_dump_is_read_or_bad_data(changes):
     except BadData:
         return
     assert [i.symbol for i in XtsMaster(table, ON)] == table["symbol"].to_list()
+
+
+def test_listed_instruments_equal_those_of_the_dump(shared, sample):
+    dump = read_master(sample, ON)[0]
+    for name, symbol in (("md_option_symbol", "BANKNIFTY 30JUN2026 52100 PE"), ("md_search_by_id", "RELIANCE EQ")):
+        listed = json.loads(shared("fixtures", "xts", f"{name}.json").read_text())["body"]["result"]
+        table, skipped = read_listed(listed, ON)
+        assert skipped == {}
+        assert table.rows() == dump.filter(dump["symbol"] == symbol).rows()
+    assert read_listed([row | {"ExchangeSegment": "NSECM"} for row in listed], ON)[0].height == 1
+    for odd in ({}, None, [1], [{}], [], "x"):
+        with pytest.raises(BadData):
+            read_listed(odd, ON)

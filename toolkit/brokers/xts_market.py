@@ -17,7 +17,7 @@ import polars as pl
 
 from toolkit.brokers.errors_map import Answer
 from toolkit.brokers.xts_errors import to_error
-from toolkit.brokers.xts_master import TRADED, XtsMaster, index_rows, read_master
+from toolkit.brokers.xts_master import TRADED, XtsMaster, index_rows, read_listed, read_master
 from toolkit.brokers.xts_records import number, whole
 from toolkit.brokers.xts_session import OPS, XtsLink
 from toolkit.calendar import ist_date, ist_ns, to_ist
@@ -150,6 +150,28 @@ class XtsMarket:
             except ValueError:
                 self.odd += 1
         return tuple(sorted(dates))
+
+    async def described(self, places: Iterable[Place]) -> pl.DataFrame:
+        """Instruments by segment number and id, in the form of the master: for one that the day's dump lacks."""
+        rows = [{"exchangeSegment": segment, "exchangeInstrumentID": token} for segment, token in places]
+        body = {"source": self.link.settings.source, "instruments": rows}
+        found = await self.link.call("search_by_id", json=body, what="the instruments")
+        return read_listed(found, ist_date(self._clock()))[0]
+
+    async def options(
+        self, segment: str, series: str, symbol: str, expiry: dt.date, option_type: str, strike: float
+    ) -> pl.DataFrame:
+        """Options of an underlying as the install lists them, in the form of the master."""
+        params: dict[str, object] = {
+            "exchangeSegment": SEGMENTS[segment],
+            "series": series,
+            "symbol": symbol,
+            "expiryDate": f"{expiry.day:02d}{_MONTHS[3 * expiry.month - 3 : 3 * expiry.month]}{expiry.year}",
+            "optionType": option_type,
+            "strikePrice": f"{strike:g}",
+        }
+        found = await self.link.call("option_symbol", params=params, what="the options")
+        return read_listed(found, ist_date(self._clock()))[0]
 
     async def quotes(self, places: Iterable[Place], code: int = 1502) -> Mapping[Place, TextTick]:
         """Newest state of instruments by segment number and id; one without a tick yet is absent."""

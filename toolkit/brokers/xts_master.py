@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from toolkit.brokers.xts_records import number, whole
 from toolkit.contracts import instrument_id
 from toolkit.errors import BadData, UnknownSymbol, nearest
 from toolkit.market.files.terms import symbols, with_dated_terms
@@ -20,7 +21,7 @@ from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
 from toolkit.market.xts_text import SEGMENTS
 from toolkit.types import Instrument, Kind, OptionType
 
-__all__ = ["INDICES", "TRADED", "XtsMaster", "index_rows", "key_of", "read_master", "split_key"]
+__all__ = ["INDICES", "TRADED", "XtsMaster", "index_rows", "key_of", "read_listed", "read_master", "split_key"]
 
 TRADED: Final = {
     "NSECM": ("NSE", "NSE_CM"),
@@ -83,7 +84,68 @@ def read_master(text: str, on: dt.date) -> tuple[pl.DataFrame, dict[str, int]]:
     lines = pl.DataFrame({"line": text.replace("\r", "").split("\n")}).filter(pl.col("line").str.strip_chars() != "")
     cells = lines.select(pl.col("line").str.split("|").alias("c")).with_columns(n=pl.col("c").list.len())
     raw = _columns(cells)
-    table = _typed(raw, on)
+    return _judged(_typed(raw, on), lines.height)
+
+
+def read_listed(result: object, on: dt.date) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Read instruments as the search and symbol calls list them, in the form of :func:`read_master`.
+
+    Raises
+    ------
+    BadData
+        When it is no such list, or no row of it is usable.
+    """
+    if not isinstance(result, list) or not all(isinstance(row, dict) for row in result):
+        raise BadData("the list of instruments is not in the documented form; ask again")
+    rows = [_listed({str(k).lower(): v for k, v in row.items()}) for row in result]
+    raw = pl.DataFrame(rows, _RAW, orient="row", strict=False)
+    return _judged(_typed(raw, on), len(rows))
+
+
+_RAW: Final = {
+    "n": pl.UInt32,
+    "venue": pl.String,
+    "token": pl.Int64,
+    "kind": pl.String,
+    "name": pl.String,
+    "source_symbol": pl.String,
+    "series": pl.String,
+    "freeze": pl.Float64,
+    "tick": pl.Float64,
+    "lot": pl.Float64,
+    "expiry_text": pl.String,
+    "strike": pl.Float64,
+    "right": pl.String,
+}
+_SEGMENT_NAMES: Final = {number: name for name, number in SEGMENTS.items()}
+
+
+def _listed(cells: dict[str, object]) -> tuple[object, ...]:
+    def text(key: str) -> str:
+        value = cells.get(key)
+        return "" if value is None else str(value).strip()
+
+    kind = _KINDS.get(text("instrumenttype"))
+    segment = text("exchangesegment").upper()
+    return (
+        (_COLUMNS[kind] or (14,))[0] if kind is not None else 14,
+        _SEGMENT_NAMES.get(int(segment), "") if segment.isascii() and segment.isdigit() else segment,
+        whole(cells.get("exchangeinstrumentid")),
+        kind,
+        text("name"),
+        text("description") or None,
+        text("series").upper(),
+        number(cells.get("freezeqty")),
+        number(cells.get("ticksize")),
+        number(cells.get("lotsize")),
+        text("contractexpiration") or None,
+        number(cells.get("strikeprice")),
+        text("optiontype"),
+    )
+
+
+def _judged(table: pl.DataFrame, height: int) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The usable rows, and how many were left out for which reason."""
     fits = pl.any_horizontal(
         [
             (pl.col("kind") == kind)
@@ -109,7 +171,7 @@ def read_master(text: str, on: dt.date) -> tuple[pl.DataFrame, dict[str, int]]:
     skipped = {str(k): int(v) for k, v in judged.drop_nulls("why").group_by("why").len().sort("why").iter_rows()}
     kept = judged.filter(pl.col("why").is_null())
     if kept.is_empty():
-        raise BadData(f"the master dump holds no usable line of {lines.height}; ask for it again")
+        raise BadData(f"the master dump holds no usable line of {height}; ask for it again")
     once = kept.unique(["venue", "token"], keep="first", maintain_order=True)
     if once.height < kept.height:
         skipped["repeated id"] = kept.height - once.height
