@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +37,9 @@ def test_the_numba_cache_goes_under_home(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "new" / "home"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     toolkit._point_numba_cache()
-    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "new" / "home" / "numba")
+    cache = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert cache.parent == tmp_path / "new" / "home" / "numba"
+    assert cache.name.startswith(f"{toolkit.__version__}-")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
     toolkit._point_numba_cache()
@@ -46,3 +52,27 @@ def test_a_home_that_cannot_be_written_gives_a_temporary_cache(monkeypatch: pyte
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     toolkit._point_numba_cache()
     assert "toolkit-numba-" in os.environ["NUMBA_CACHE_DIR"]
+
+
+def test_a_changed_kernel_file_takes_a_cache_of_its_own(tmp_path: Path) -> None:
+    package = tmp_path / "toolkit"
+    shutil.copytree(Path(toolkit.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def cache() -> str:
+        env = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+        code = "import toolkit, os; print(os.environ['NUMBA_CACHE_DIR'])"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**env, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    before = cache()
+    kernel = package / "pricing" / "normal.py"
+    kernel.write_text(kernel.read_text() + "\n")
+    after = cache()
+    (package / "pricing" / "frames.py").write_text("x = 1\n")
+    assert before != after == cache()

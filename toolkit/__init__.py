@@ -64,15 +64,37 @@ def _point_numba_cache() -> None:
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     home = os.environ.get("TOOLKIT_HOME") or os.path.join("~", ".local", "share", "toolkit")
-    cache = os.path.join(os.path.expanduser(home), "numba")
+    cache = os.path.join(os.path.expanduser(home), "numba", _kernels_digest())
     standing = cache
     while not os.path.exists(standing):
         standing = os.path.dirname(standing)
     if not (os.path.isdir(standing) and os.access(standing, os.W_OK)):
         import tempfile
 
-        cache = os.path.join(tempfile.gettempdir(), f"toolkit-numba-{os.environ.get('USER', 'user')}")
+        cache = os.path.join(
+            tempfile.gettempdir(), f"toolkit-numba-{os.environ.get('USER', 'user')}", _kernels_digest()
+        )
     os.environ["NUMBA_CACHE_DIR"] = cache
+
+
+def _kernels_digest() -> str:
+    """Name the state of every file that holds kernels.
+
+    numba looks only at a kernel's own file for changes, not at the files of the kernels it calls; a folder
+    for each state keeps an old kernel from being called by a new one.
+    """
+    import zlib
+
+    package = os.path.dirname(os.path.abspath(__file__))
+    digest = 0
+    for room in ("market", "oi", "pricing", "risk"):
+        for folder, names in sorted((f, n) for f, _, n in os.walk(os.path.join(package, room))):
+            for name in sorted(n for n in names if n.endswith(".py")):
+                with open(os.path.join(folder, name), "rb") as file:
+                    text = file.read()
+                if b"njit" in text:
+                    digest = zlib.crc32(text, zlib.crc32(name.encode(), digest))
+    return f"{__version__}-{digest:08x}"
 
 
 def _from_tables(name: str) -> Any:
