@@ -1,4 +1,4 @@
-"""The verb ``sim kite``: options, one-line refusals, the list of faults."""
+"""The verbs ``sim kite`` and ``sim xts``: options, one-line refusals, the list of faults."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import sys
 import pytest
 
 
-def run(*words, **more):
+def run(*words, broker="kite", **more):
     return subprocess.run(
-        [sys.executable, "-m", "toolkit", "sim", "kite", *words], capture_output=True, text=True, timeout=60, **more
+        [sys.executable, "-m", "toolkit", "sim", broker, *words], capture_output=True, text=True, timeout=60, **more
     )
 
 
-def test_faults_are_listed_with_what_they_do():
+@pytest.mark.parametrize("broker", ["kite", "xts"])
+def test_faults_are_listed_with_what_they_do(broker):
     from toolkit.sim.servers.faults import FAULTS
 
-    done = run("--fault", "list")
+    done = run("--fault", "list", broker=broker)
     assert done.returncode == 0
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert lines == FAULTS
@@ -75,3 +76,25 @@ def test_the_ready_line_is_one_line_of_json(tmp_path):
         out, err = process.communicate(timeout=20)
     assert (line["state"], out, err, process.returncode) == ("ready", "", "", 0)
     assert line["now"].startswith("2026-07-13T11:01")
+
+
+def test_settings_of_an_xts_install_are_listed():
+    from toolkit.sim.xts_install import settings
+
+    done = run("--set", "list", broker="xts")
+    assert dict(line.split(None, 1) for line in done.stdout.splitlines()) == settings()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--profile", "dealer"), "profile must be one of investor, dealer_masked"),
+        (("--set", "batch"), "must read NAME=VALUE"),
+        (("--eio", "5"), "eio must be one of both, 3, 4"),
+        (("--format", "xml"), "format must be one of json, binary"),
+    ],
+)
+def test_a_wrong_option_of_xts_gets_one_clear_line(words, says, tmp_path):
+    done = run(*words, broker="xts", cwd=tmp_path)
+    assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (1, "", 1), done.stderr
+    assert says in done.stderr

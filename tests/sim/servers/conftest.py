@@ -173,7 +173,8 @@ async def serve_xts(quiet_world, tmp_path):
             )
             client = XtsClient(server, http)
             assert (await client.log_in()).status_code == 200
-            assert (await client.md_log_in()).status_code == 200
+            prefix = "/apibinarymarketdata" if install.md == "binary" else "/apimarketdata"
+            assert (await client.md_log_in(prefix)).status_code == 200
             return client
 
         yield start

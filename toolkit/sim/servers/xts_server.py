@@ -173,12 +173,9 @@ class XtsServer(LoopbackServer):
         return ""
 
     def _api(self, prefix: str) -> str | None:
-        served = self.app.install.md
-        if (prefix == "apibinarymarketdata" and served == "json") or (
-            prefix.endswith("apimarketdata") and served == "binary"
-        ):
-            return None
-        return _PREFIXES.get(prefix)
+        api = _PREFIXES.get(prefix)
+        kind = "binary" if prefix == "apibinarymarketdata" else "json"
+        return None if api == MARKET_DATA and self.app.install.md not in ("both", kind) else api
 
     def _with_positions(self, events: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
         """A trade brings the new position, by day and net."""
