@@ -378,7 +378,7 @@ async def test_certain_refusals_send_nothing(make):
         await broker.order_history("Z9")
     await broker.cancel("A1")
     with pytest.raises(Refused, match="already canceled"):
-        await broker.modify(Modify(cl_ord_id="A1", order_qty=65))
+        await broker.modify(Modify(cl_ord_id="A1", order_qty=130))
     with pytest.raises(Refused, match="a dealer's"):
         broker.for_client("CLI01")
     assert len(install.made("POST", "/orders")) == 1
@@ -410,6 +410,28 @@ async def test_a_dead_token_denies_orders_and_reads_bring_it_back(make):
     await broker.place(order("A3"))
     broker.hear("logout", "session ended")
     assert broker.state == "auth_expired"
+
+
+async def test_a_cancel_right_after_placing_reads_no_book(make):
+    broker, install = make()
+    await broker.place(order())
+    await broker.cancel("A1")
+    assert install.made("GET", "/orders") == []
+    with pytest.raises(Refused, match="already canceled"):
+        await broker.cancel("A1")
+    assert len(install.made("GET", "/orders")) == 1
+
+
+async def test_a_fill_is_told_after_its_order(make):
+    broker, install = make()
+    heard, task = await listen(broker)
+    form = await broker.form(order("A2"))
+    install.post_orders(form)
+    install.fill(1110037831, 65, 99.0)
+    await until(lambda: len(heard) == 2)
+    await broker.close()
+    await task
+    assert [str(r.exec_type) for r in heard] == ["new", "trade"]
 
 
 async def test_history_waits_until_the_order_shows(make):
@@ -469,6 +491,22 @@ async def test_a_dealer_sees_every_client_and_one(make):
     assert await one.trades() == ()
     assert [r.client_id for r in await two.dealer_trades()] == ["CLI02"]
     assert install.logins == 1
+
+
+async def test_a_default_client_is_for_plain_calls_only(make):
+    broker, install = make("dealer_named", client_id="CLI01")
+    await broker.place(order("A1"))
+    await broker.place(order("A2", account="CLI02"))
+    assert await broker.account() == "CLI01"
+    assert [o.cl_ord_id for o in await broker.orders()] == ["A1"]
+    assert [r.client_id for r in await broker.dealer_orders()] == ["CLI01", "CLI02"]
+    assert [h.net_qty for h in await broker.positions()] == [1300]
+    assert [r.client_id for r in await broker.dealer_positions()] == ["CLI01", "CLI02"]
+    assert (await broker.margins()).available_p == 98765425
+    await broker.cancel("A2")
+    with pytest.raises(Refused, match="already canceled"):
+        await broker.cancel("A2")
+    assert install.made("DELETE", "/orders")[0]["clientID"] == "CLI02"
 
 
 async def test_a_change_names_the_client_of_its_row_never_the_login(make):

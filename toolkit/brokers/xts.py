@@ -30,6 +30,7 @@ from toolkit.brokers.xts_orders import (
     modify_form,
     order_of,
     place_form,
+    sent_row,
     status_of,
 )
 from toolkit.brokers.xts_records import (
@@ -60,6 +61,7 @@ from toolkit.orders import ids
 from toolkit.risk.margin import Margin
 from toolkit.types import (
     TERMINAL,
+    ExecType,
     ExecutionReport,
     Fill,
     Instrument,
@@ -74,6 +76,7 @@ from toolkit.types import (
 __all__ = ["XTS_CAPABILITIES", "XtsBroker"]
 
 _NAMES: Final = {"pro": "xts-pro", "client": "xts-client"}
+_LAST: Final = (ExecType.CANCELED, ExecType.REJECTED, ExecType.EXPIRED)
 _DAY_OR_NET: Final = ("DayWise", "NetWise")
 
 XTS_CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
@@ -130,7 +133,7 @@ class XtsBroker:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.client = settings.client_id
+        self.bound = ""
         name = _NAMES[settings.role]
         common: dict[str, Any] = {"terms": terms, "name": name, "wall": clock, "tokens": tokens, "transport": transport}
         self.link = XtsLink(settings, "interactive", allow_plain_http=allow_plain_http, **common)
@@ -153,6 +156,11 @@ class XtsBroker:
         return self.link.state
 
     @property
+    def client(self) -> str:
+        """The client that plain calls are for: this one's, or the default; a dealer without one sees all."""
+        return self.bound or self.settings.client_id
+
+    @property
     def dealer(self) -> bool:
         """Whether this is a dealer's login."""
         return self.settings.role == "client"
@@ -161,7 +169,7 @@ class XtsBroker:
         return f"XtsBroker({self.name}, {self.state})"
 
     def for_client(self, code: str) -> XtsBroker:
-        """The same login for one client: its orders, books and money.
+        """The same login bound to one client: its orders, books and money, and nobody else's.
 
         Raises
         ------
@@ -172,7 +180,7 @@ class XtsBroker:
             raise Refused("for_client is a dealer's; set [xts] role to client")
         made = object.__new__(XtsBroker)
         made.__dict__.update(self.__dict__)
-        made.client = code
+        made.bound = code
         return made
 
     # who
@@ -254,7 +262,9 @@ class XtsBroker:
         self._shared.names.note(request.cl_ord_id, placed.app_order_id)
         self._shared.nudge()
         if self.dealer:
-            await self._seen(placed.app_order_id, request.cl_ord_id)
+            await self._seen(placed.app_order_id, request)
+        else:
+            self._shared.rows.setdefault(placed.app_order_id, sent_row(placed, form))
         return placed.app_order_id
 
     async def form(self, request: OrderRequest) -> dict[str, object]:
@@ -277,6 +287,7 @@ class XtsBroker:
         """Send the full new statement of an order. Raises Refused or Unknown."""
         row = await self._working(modify.cl_ord_id)
         form = modify_form(row, modify, await self._of_row(row))
+        self._shared.rows.pop(row.app_order_id, None)
         await self.link.call("modify", json=form, what=f"modification of {modify.cl_ord_id}")
         self._shared.nudge()
 
@@ -287,6 +298,7 @@ class XtsBroker:
         client_id = await self._of_row(row)
         if client_id is not None:
             params["clientID"] = client_id
+        self._shared.rows.pop(row.app_order_id, None)
         await self.link.call("cancel", params=params, what=f"cancel of {cl_ord_id}")
         self._shared.nudge()
 
@@ -463,27 +475,27 @@ class XtsBroker:
     # dealer
 
     async def dealer_orders(self) -> tuple[OrderRow, ...]:
-        """The order book of all mapped clients, or of this one."""
+        """The order book of all mapped clients; bound to one, of that one."""
         rows = order_rows(await self.link.call("dealer_orders", what="the dealer order book"))
-        return self._keep(tuple(row for row in rows if self._mine(row.client_id)))
+        return self._keep(tuple(row for row in rows if self._mine(row.client_id, self.bound)))
 
     async def dealer_trades(self) -> tuple[TradeRow, ...]:
-        """The trade book of all mapped clients, or of this one."""
+        """The trade book of all mapped clients; bound to one, of that one."""
         rows = trade_rows(await self.link.call("dealer_trades", what="the dealer trade book"))
-        return tuple(row for row in rows if self._mine(row.client_id))
+        return tuple(row for row in rows if self._mine(row.client_id, self.bound))
 
     async def dealer_positions(self, day_or_net: str = "NetWise") -> tuple[PositionRow, ...]:
-        """Positions of all mapped clients, or of this one.
+        """Positions of all mapped clients; bound to one, of that one.
 
         Where the install answers an empty list for ever, each client is asked for.
         """
         params = {"dayOrNet": _range(day_or_net)}
         rows = positions_of(await self.link.call("dealer_positions", params=params, what="the dealer positions"))
         if not rows:
-            codes = (self.client,) if self.client else await self.client_codes()
-            found = [await self._positions(day_or_net, {"clientID": code}) for code in codes]
+            codes = (self.bound,) if self.bound else await self.client_codes()
+            found = [await self.for_client(code)._positions(day_or_net, {"clientID": code}) for code in codes]
             rows = tuple(row for some in found for row in some)
-        return tuple(row for row in rows if self._mine(row.client_id))
+        return tuple(row for row in rows if self._mine(row.client_id, self.bound))
 
     # updates
 
@@ -539,7 +551,8 @@ class XtsBroker:
         made: list[ExecutionReport] = []
         ends: list[ExecutionReport] = []
         for row in rows:
-            (ends if status_of(row) in TERMINAL else made).extend(trail.order(row, now_ns))
+            for report in trail.order(row, now_ns):
+                (ends if report.exec_type in _LAST else made).append(report)
         if trail.lacks_trades() or (start and rows):
             for trade in await self.trade_book():
                 made += trail.trade(trade, now_ns)
@@ -554,19 +567,22 @@ class XtsBroker:
 
     # inner
 
-    async def _seen(self, app_order_id: str, cl_ord_id: str) -> None:
+    async def _seen(self, app_order_id: str, request: OrderRequest) -> None:
         """Wait until a dealer's order shows in an event or the book: some installs drop it with a success."""
+        masked = id_mode(self.settings) == "masked"
+        read = self.for_client("").dealer_orders if masked else self.for_client(request.account).order_book
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.link.terms.drop_s
         while app_order_id not in self._shared.rows:
             with contextlib.suppress(Retryable, Refused):
-                await self.order_book()
+                await read()
             if app_order_id in self._shared.rows:
                 return
             left = deadline - loop.time()
             if left <= 0:
+                waited = f"{self.link.terms.drop_s:g} s"
                 raise Unknown(
-                    f"{self.name} took order {cl_ord_id} but does not show it after {self.link.terms.drop_s:g} s; "
+                    f"{self.name} took order {request.cl_ord_id} but does not show it after {waited}; "
                     "it may have been dropped: check client_id and client_id_mode, and see the order book"
                 )
             await asyncio.sleep(min(left, self.link.terms.poll_s))
@@ -581,8 +597,8 @@ class XtsBroker:
             return {"omit": None, "user_id": session.user_id, "masked": MASK}.get(
                 mode, self.settings.client_id or account
             )
-        if self.client and account != self.client:
-            raise Refused(f"{self.name} for client {self.client} takes no orders of {account}")
+        if self.bound and account != self.bound:
+            raise Refused(f"{self.name} for client {self.bound} takes no orders of {account}")
         if account == session.user_id and account not in codes:
             raise Refused(f"{account} is the dealer's own id: such an order would be dropped in silence; name a client")
         if codes and account not in codes and mode != "masked":
@@ -622,13 +638,16 @@ class XtsBroker:
         return tuple(row for row in rows if self._mine(row.client_id))
 
     async def _working(self, cl_ord_id: str) -> OrderRow:
-        """The newest row of an order that may still be changed."""
+        """The row of an order that may still be changed: the one last seen, or the book's after a change of ours."""
         self._open()
-        try:
-            await self.order_book()
-        except Retryable as error:
-            raise Refused(f"{error}; nothing was sent") from None
-        row = self._shared.rows.get(self._shared.names.app_id(cl_ord_id) or "")
+        app_id = self._shared.names.app_id(cl_ord_id) or ""
+        row = self._shared.rows.get(app_id)
+        if row is None or status_of(row) in TERMINAL:
+            try:
+                await (self.dealer_orders() if self.dealer and not self.bound else self.order_book())
+            except Retryable as error:
+                raise Refused(f"{error}; nothing was sent") from None
+            row = self._shared.rows.get(self._shared.names.app_id(cl_ord_id) or "")
         if row is None:
             raise Refused(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._shared.names.known())}")
         status = status_of(row)
@@ -642,9 +661,10 @@ class XtsBroker:
             self._shared.rows[row.app_order_id] = row
         return rows
 
-    def _mine(self, client_id: str) -> bool:
-        """Whether a row is of the client asked for; an install may ignore the question."""
-        return not (self.dealer and self.client) or client_id in ("", self.client, MASK)
+    def _mine(self, client_id: str, client: str | None = None) -> bool:
+        """Whether a row is of the client asked for (default: this one's); an install may ignore the question."""
+        wanted = self.client if client is None else client
+        return not (self.dealer and wanted) or client_id in ("", wanted, MASK)
 
     async def _finder(self) -> Callable[[str, int | None], Instrument | None]:
         return (await self.master()).by_id

@@ -7,13 +7,13 @@ by its id, and an order that has ended never opens again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from toolkit.brokers.port import Held
-from toolkit.brokers.xts_records import OrderRow, PositionRow, TradeRow
+from toolkit.brokers.xts_records import OrderRow, PlacedRow, PositionRow, TradeRow, number, whole
 from toolkit.brokers.xts_settings import LEFT_OUT, XtsSettings
 from toolkit.errors import BadData
 from toolkit.types import (
@@ -42,6 +42,7 @@ __all__ = [
     "modify_form",
     "order_of",
     "place_form",
+    "sent_row",
     "status_of",
 ]
 
@@ -416,6 +417,26 @@ def place_form(
     if client_id is not None:
         form["clientID"] = client_id
     return form
+
+
+def sent_row(placed: PlacedRow, form: Mapping[str, object]) -> OrderRow:
+    """What is known of an order between its answer and its first row: what was sent."""
+    return OrderRow(
+        app_order_id=placed.app_order_id,
+        client_id=placed.client_id,
+        segment=str(form["exchangeSegment"]),
+        instrument=whole(form["exchangeInstrumentID"]),
+        side=str(form["orderSide"]),
+        ord_type=str(form["orderType"]),
+        product=str(form["productType"]),
+        time_in_force=str(form["timeInForce"]),
+        price=number(form["limitPrice"]),
+        stop_px=number(form["stopPrice"]),
+        qty=whole(form["orderQuantity"]),
+        disclosed_qty=0,
+        status="PendingNew",
+        tag=str(form["orderUniqueIdentifier"]),
+    )
 
 
 def modify_form(row: OrderRow, modify: Modify, client_id: str | None) -> dict[str, object]:
