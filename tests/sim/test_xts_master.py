@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -121,3 +122,23 @@ def test_search_finds_every_word(day, sample):
     index = instrument_row(*day, day[0].roster.spots["NIFTY"])
     assert not set(sample("md_search_by_id")[0]) - set(index)
     assert (index["InstrumentType"], index["Name"], index["ExchangeSegment"]) == (16, "NIFTY 50", 1)
+
+
+def test_our_own_reader_finds_every_contract_with_its_terms():
+    """The shipped session's derivatives of both exchanges, through the dump and back."""
+    from toolkit.brokers.xts_master import read_master
+    from toolkit.config import share
+    from toolkit.sim.servers.load import load_world
+    from toolkit.store.session import open_session
+
+    world = load_world(open_session(share("data", "sample")))
+    names = Directory(world.roster)
+    table, counts = read_master(master(world, names, ["NSECM", "NSEFO", "BSECM", "BSEFO"]), dt.date(2026, 7, 13))
+    read = {row["symbol"]: row for row in table.iter_rows(named=True)}
+    listed = [row.instrument for row in world.roster.rows if row.instrument.expiry is not None]
+    assert len(read) == len(listed) > 400
+    assert counts == {}
+    for one in listed:
+        row = read[one.symbol]
+        terms = (row["lot"], row["tick_p"], row["strike_p"], row["expiry"], row["exchange"], row["freeze_qty"])
+        assert terms == (one.lot, one.tick_p, one.strike_p, one.expiry, one.exchange, one.freeze_qty), one.symbol

@@ -107,8 +107,8 @@ def instrument_row(world: World, directory: Directory, row: Listed) -> dict[str,
         "NameWithSeries": f"{name}-{series}",
         "InstrumentID": _instrument_id(row, directory),
         "PriceBand": {"High": high / 100, "Low": low / 100},
-        # The dump's freeze quantity is the first one that is refused.
-        "FreezeQty": 0 if instrument.freeze_qty is None else instrument.freeze_qty + 1,
+        # NSE's dump states the first quantity that is refused, BSE's the last that passes.
+        "FreezeQty": 0 if instrument.freeze_qty is None else instrument.freeze_qty + (row.venue == "NFO"),
         "TickSize": instrument.tick_p / 100,
         "LotSize": instrument.lot,
         "DecimalDisplace": 2,
