@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
-from toolkit.pricing.direct import ABSENT, closed, direct
+from toolkit.pricing.direct import ABSENT, KNOWN, Entry, closed, direct, greeks_entry, price_entry
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
 
@@ -119,12 +119,13 @@ def price(
     ``toolkit bench pricing`` prints the cost an option. Black (1976); the difference of normal tails is
     taken as a difference of Mills ratios, for small total vol by the odd derivatives of the Mills ratio.
     """
-    values = (cp, forward, strike, tte, iv, rate, dividend)
-    if out is None and threads == 1 and type(strike) is np.ndarray and model == "black76" and dividend is ABSENT:
+    if out is None and threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
         to = np.empty(strike.shape)
-        if direct(rows.price_rows, values, False, to.size, [to]):
+        sign = float(cp) if type(cp) is int else cp
+        if price_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, to) > 0:
             return to
-    return _run(rows.price_rows, _PRICE, values, model, threads, out)
+    values = (cp, forward, strike, tte, iv, rate, dividend)
+    return _run(price_entry, rows.price_rows, _PRICE, values, model, threads, out)
 
 
 def greeks(
@@ -149,7 +150,7 @@ def greeks(
     (delta: the discount factor; vega: df F sqrt(tte); gamma: df / (F s); theta: df F iv / sqrt(tte)).
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return Greeks(*_run(rows.greeks_rows, Greeks._fields, values, model, threads, out))
+    return Greeks(*_run(greeks_entry, rows.greeks_rows, Greeks._fields, values, model, threads, out))
 
 
 def price_greeks(
@@ -170,7 +171,7 @@ def price_greeks(
     ``out`` is a sequence of six arrays.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return PriceGreeks(*_run(rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
+    return PriceGreeks(*_run(greeks_entry, rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
 
 
 def greeks2(
@@ -192,10 +193,11 @@ def greeks2(
     ``out`` is a sequence of six arrays. Error on the reference table: each within 1e-11 relative.
     """
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return Greeks2(*_run(kernels.greeks2_rows, Greeks2._fields, values, model, threads, out))
+    return Greeks2(*_run(None, kernels.greeks2_rows, Greeks2._fields, values, model, threads, out))
 
 
 def _run(
+    entry: Entry | None,
     kernel: Callable[..., None],
     names: tuple[str, ...],
     values: tuple[Any, ...],
@@ -205,16 +207,15 @@ def _run(
 ) -> Any:
     dividend = values[6]
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
-    strike = values[2]
-    unused = [_UNUSED] if names is Greeks._fields else []
-    if threads == 1 and out is None and type(strike) is np.ndarray:
-        to = [np.empty(strike.size) for _ in names]
-        if direct(kernel, values, bsm, strike.size, [*unused, *to]):
-            return to if len(to) > 1 else to[0]
+    half = names is Greeks._fields
+    if entry is not None and parallel.alone(threads, values[2]):
+        found = direct(entry, values, values[2], bsm, out, half)
+        if found is not None:
+            return found
     packed, shape, n = pack(_NAMES, values)
     if not shape:
         check_scalars(_NAMES, packed)
     to, given = outputs(names, out, shape, n, packed)
-    whole = [*unused, *to]
+    whole = [_UNUSED, *to] if half else to
     parallel.run(closed(kernel, len(whole)), (*packed, bsm), whole, n, threads)
     return hand_back(out, to, given, shape)

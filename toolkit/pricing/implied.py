@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.pricing import inverse, parallel
 from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
 from toolkit.pricing.black import model_flag
-from toolkit.pricing.direct import ABSENT, closed, direct
+from toolkit.pricing.direct import ABSENT, closed, direct, implied_entry
 
 __all__ = ["implied_forward", "implied_vol"]
 
@@ -52,11 +52,12 @@ def implied_vol(
     :mod:`toolkit.pricing.inverse`.
     """
     bsm = False if dividend is ABSENT and model == "black76" else model_flag(model, dividend)
-    if threads == 1 and out is None and type(price) is np.ndarray:
-        iv = np.empty(price.size)
-        if direct(inverse.implied_rows, (cp, price, forward, strike, tte, rate, dividend), bsm, iv.size, [iv]):
-            return iv
-    rows, shape, n = pack(_NAMES, (cp, price, forward, strike, tte, rate, dividend))
+    values = (cp, price, forward, strike, tte, rate, dividend)
+    if parallel.alone(threads, price):
+        found = direct(implied_entry, values, price, bsm, out)
+        if found is not None:
+            return found
+    rows, shape, n = pack(_NAMES, values)
     if not shape:
         check_scalars(_NAMES, rows)
     to, given = outputs(("iv",), out, shape, n, rows)

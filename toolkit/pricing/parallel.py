@@ -8,10 +8,12 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
+
 from toolkit.errors import BadData
 from toolkit.pricing.arrays import Floats
 
-__all__ = ["run"]
+__all__ = ["alone", "run"]
 
 _GRAIN: Final = 8192
 _BLOCKS: Final = 1024
@@ -20,6 +22,13 @@ _BLOCKS: Final = 1024
 @lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="pricing")
+
+
+def alone(threads: Any, lead: Any) -> bool:
+    """Whether one thread does all the rows: asked for, or too few rows to share (``lead`` is an input)."""
+    if threads == 1:
+        return True
+    return type(threads) is int and threads > 1 and type(lead) is np.ndarray and lead.size < 2 * _GRAIN
 
 
 def run(kernel: Callable[..., None], before: tuple[Any, ...], after: list[Floats], n: int, threads: int) -> None:

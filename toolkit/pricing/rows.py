@@ -59,9 +59,9 @@ def constant(buf: Floats, at: int, row: Floats, step: int) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def view(buf: Floats, at: int, row: Floats, step: int, first: int, m: int) -> Floats:
-    """The block of an input: its own memory where whole, else a padded copy (or the repeated constant)."""
+    """The block of an input: its own memory where whole eights, else a padded copy (or the repeated constant)."""
     if step:
-        if m == BLOCK:
+        if not m & 7:
             for i in range(0, BLOCK, 8):
                 touch(row, first + BLOCK + i)
             return row[first : first + BLOCK]
@@ -74,8 +74,8 @@ def view(buf: Floats, at: int, row: Floats, step: int, first: int, m: int) -> Fl
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def target(buf: Floats, at: int, out: Floats, first: int, m: int) -> Floats:
-    """Where a block of results goes: its place where whole, else scratch."""
-    if m == BLOCK:
+    """Where a block of results goes: its place where whole eights, else scratch."""
+    if not m & 7:
         for i in range(0, BLOCK, 8):
             touch(out, first + BLOCK + i)
         return out[first : first + BLOCK]
@@ -84,8 +84,8 @@ def target(buf: Floats, at: int, out: Floats, first: int, m: int) -> Floats:
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def finish(buf: Floats, at: int, out: Floats, first: int, m: int) -> None:
-    """Copy the results of a block that is not whole."""
-    if m < BLOCK:
+    """Copy the results of a block that is not made of whole eights."""
+    if m & 7:
         for i in range(m):
             out[np.uint64(first + i)] = buf[at + i]
 
