@@ -118,36 +118,16 @@ class Install:
         row = self.rows[number]
         cum = row["CumulativeQuantity"] + qty
         status = "Filled" if cum == row["OrderQuantity"] else "PartiallyFilled"
-        row = self.change(
-            number,
-            CumulativeQuantity=cum,
-            LeavesQuantity=row["OrderQuantity"] - cum,
-            OrderStatus=status,
-            OrderAverageTradedPrice=f"{price:,.2f}",
-        )
-        self.fills.append(
-            row
-            | {
-                "ExecutionID": str(len(self.fills) + 1),
-                "LastTradedPrice": price,
-                "LastTradedQuantity": qty,
-                "LastExecutionTransactTime": "2026-06-15T10:01:00",
-            }
-        )
+        row = self.change(number, CumulativeQuantity=cum, LeavesQuantity=row["OrderQuantity"] - cum, OrderStatus=status, OrderAverageTradedPrice=f"{price:,.2f}")  # fmt: skip
+        self.fills.append(row | {"ExecutionID": str(len(self.fills) + 1), "LastTradedPrice": price, "LastTradedQuantity": qty, "LastExecutionTransactTime": "2026-06-15T10:01:00"})  # fmt: skip
         return self.fills[-1]
 
     def put_orders(self, body):
         number = int(body["appOrderID"])
         if self.client(body) not in (self.rows[number]["ClientID"], self.user if self.profile == "investor" else None):
             return no("e-trade-00002", "not mapped")
-        self.change(
-            number,
-            OrderStatus="Replaced",
-            OrderQuantity=body["modifiedOrderQuantity"],
-            OrderPrice=body["modifiedLimitPrice"],
-            LeavesQuantity=body["modifiedOrderQuantity"],
-        )
-        return ok({"appOrderID": number})
+        self.change(number, OrderStatus="Replaced", OrderQuantity=body["modifiedOrderQuantity"], OrderPrice=body["modifiedLimitPrice"], LeavesQuantity=body["modifiedOrderQuantity"])  # fmt: skip
+        return ok({"appOrderID": number})  # fmt: skip
 
     def delete_orders(self, body):
         number = int(body["appOrderID"])
@@ -190,50 +170,15 @@ class Install:
         return ok({"positionList": [row for code in self.codes for row in self.held(code)]})
 
     def get_portfolio_holdings(self, body):
-        return ok(
-            {
-                "ClientId": "CLI01",
-                "RMSHoldings": {
-                    "Holdings": {
-                        "INE002A01018": {
-                            "ISIN": "INE002A01018",
-                            "HoldingQuantity": 10,
-                            "BuyAvgPrice": 1378.9,
-                            "ExchangeNSEInstrumentId": 2885,
-                        }
-                    }
-                },
-            }
-        )
+        return ok({"ClientId": "CLI01", "RMSHoldings": {"Holdings": {"INE002A01018": {"ISIN": "INE002A01018", "HoldingQuantity": 10, "BuyAvgPrice": 1378.9, "ExchangeNSEInstrumentId": 2885}}}})  # fmt: skip
 
     def get_user_balance(self, body):
         if self.profile != "investor" and body.get("clientID") not in self.codes:
             return no("e-user-0001", "No RMS Limit assign to user")
-        return ok(
-            {
-                "BalanceList": [
-                    {
-                        "limitHeader": "ALL|ALL|ALL",
-                        "limitObject": {
-                            "RMSSubLimits": {
-                                "cashAvailable": "1000000",
-                                "marginUtilized": "12,345.75",
-                                "netMarginAvailable": "987654.25",
-                            }
-                        },
-                    }
-                ]
-            }
-        )
+        return ok({"BalanceList": [{"limitHeader": "ALL|ALL|ALL", "limitObject": {"RMSSubLimits": {"cashAvailable": "1000000", "marginUtilized": "12,345.75", "netMarginAvailable": "987654.25"}}}]})  # fmt: skip
 
     def get_user_profile(self, body):
-        return ok(
-            {
-                "ClientId": "CLI01",
-                "ClientName": "TEST",
-                "ClientExchangeDetailsList": {"NSEFO": {"Enabled": True}, "NSECM": {"Enabled": True}},
-            }
-        )
+        return ok({"ClientId": "CLI01", "ClientName": "TEST", "ClientExchangeDetailsList": {"NSEFO": {"Enabled": True}, "NSECM": {"Enabled": True}}})  # fmt: skip
 
     def post_orders_margindetails(self, body):
         return ok({"brokerageDeatils": {"IsValid": True, "MarginRequired": 150.5, "ErrorMessage": ""}})
