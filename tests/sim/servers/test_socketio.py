@@ -104,6 +104,7 @@ async def test_an_install_of_socketio_4_refuses_eio_3_after_the_upgrade(serve_xt
         await wire.take()
     assert (end.value.sent.code, end.value.sent.reason) == (1002, "reserved bits must be 0")
     await dial_xts(client, eio=4)
+    await client.control("GET", "state")  # brings the record up to date
     assert "wrong version" in {row["what"] for row in await client.record("socket")}
 
 
