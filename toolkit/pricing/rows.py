@@ -51,10 +51,13 @@ SCRATCH: Final = 23 * PITCH
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def constant(buf: Floats, at: int, row: Floats, step: int) -> None:
-    """Repeat the only value of an input; done once, before the blocks."""
+    """Repeat the only value of an input; done once, before the blocks.
+
+    Indices are unsigned here and below: a sign to check turns plain stores into slow scatters.
+    """
     if not step:
         for i in range(BLOCK):
-            buf[at + i] = row[0]
+            buf[np.uint64(at + i)] = row[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -66,9 +69,9 @@ def view(buf: Floats, at: int, row: Floats, step: int, first: int, m: int) -> Fl
                 touch(row, first + BLOCK + i)
             return row[first : first + BLOCK]
         for i in range(m):
-            buf[at + i] = row[np.uint64(first + i)]
+            buf[np.uint64(at + i)] = row[np.uint64(first + i)]
         for i in range(m, (m + 7) & ~7):
-            buf[at + i] = row[first]
+            buf[np.uint64(at + i)] = row[first]
     return buf[at : at + BLOCK]
 
 
@@ -87,7 +90,7 @@ def finish(buf: Floats, at: int, out: Floats, first: int, m: int) -> None:
     """Copy the results of a block that is not made of whole eights."""
     if m & 7:
         for i in range(m):
-            out[np.uint64(first + i)] = buf[at + i]
+            out[np.uint64(first + i)] = buf[np.uint64(at + i)]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
