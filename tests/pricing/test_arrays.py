@@ -8,7 +8,7 @@ import pytest
 
 from toolkit import pricing
 from toolkit.errors import BadData
-from toolkit.pricing.arrays import check_scalars, option_sign, outputs, pack
+from toolkit.pricing.arrays import check_scalars, columns, option_sign, outputs, pack
 
 K = np.linspace(90.0, 110.0, 5)
 WANT = pricing.price(1, 100.0, K, 0.25, 0.2)
@@ -198,3 +198,31 @@ def test_parts():
     check_scalars(("cp", "iv"), [np.array([1.0]), np.array([np.nan])])
     with pytest.raises(BadData, match="iv"):
         check_scalars(("cp", "iv"), [np.array([1.0]), np.array([-1.0])])
+
+
+@pytest.mark.parametrize("n", [0, 1, 200, 65_535, 65_536, 1 << 17, 100_003])
+def test_columns_are_apart_contiguous_and_writable(n):
+    rows = columns(6, n)
+    for i, row in enumerate(rows):
+        assert row.shape == (n,)
+        assert row.dtype == np.float64
+        assert row.flags.c_contiguous
+        row[:] = i
+    assert [set(row.tolist()) for row in rows] == [{float(i)} if n else set() for i in range(6)]
+    places = {row.ctypes.data % 4096 for row in rows}
+    assert n < 65_536 or len(places) == 6
+
+
+def test_one_column_owns_its_memory():
+    assert columns(1, 1 << 17)[0].flags.owndata
+
+
+def test_large_results_of_one_block_are_those_of_separate_arrays():
+    n = 70_001
+    k = np.linspace(80.0, 125.0, n)
+    shared = pricing.price_greeks(1, 100.0, k, 0.3, 0.25, 0.04)
+    apart = pricing.price_greeks(1, 100.0, k, 0.3, 0.25, 0.04, out=[np.empty(n) for _ in range(6)])
+    assert all(np.array_equal(a, b) for a, b in zip(shared, apart, strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(pricing.greeks(1, 100.0, k, 0.3, 0.25, 0.04), apart[1:], strict=True)
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
-from toolkit.pricing.arrays import check_scalars, hand_back, outputs, pack
+from toolkit.pricing.arrays import check_scalars, columns, hand_back, outputs, pack
 from toolkit.pricing.direct import ABSENT, KNOWN, Entry, closed, direct, greeks_entry, price_entry
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
@@ -170,6 +170,12 @@ def price_greeks(
 
     ``out`` is a sequence of six arrays.
     """
+    if threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
+        to = columns(6, strike.size) if out is None else out
+        sign = float(cp) if type(cp) is int else cp
+        if isinstance(to, (list, tuple)) and len(to) == 6:
+            if greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, *to) > 0:
+                return PriceGreeks._make(to)
     values = (cp, forward, strike, tte, iv, rate, dividend)
     return PriceGreeks(*_run(greeks_entry, rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numba import boolean, float64, int64, njit
 
-from toolkit.pricing.arrays import option_sign
+from toolkit.pricing.arrays import columns, option_sign
 from toolkit.pricing.cells import CELL, READ, WRITE, known, part, readable, row_at
 from toolkit.pricing.inverse import implied_rows
 from toolkit.pricing.rows import greeks_rows, price_rows
@@ -179,8 +179,7 @@ def direct(entry: Entry, values: tuple[Any, ...], lead: Any, bsm: bool, out: Any
     """What ``entry`` gives for these inputs, one of which leads with its shape; None when the long way is needed."""
     plural = entry.outputs > 1
     if out is None:
-        shape = lead.shape if type(lead) is np.ndarray else 1
-        to = [np.empty(shape) for _ in range(entry.outputs - unused)]
+        to = columns(entry.outputs - unused, lead.size if type(lead) is np.ndarray else 1)
     elif type(lead) is np.ndarray:
         to = list(out) if plural else [out]
     else:
