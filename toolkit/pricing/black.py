@@ -173,9 +173,9 @@ def price_greeks(
     if threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
         to = columns(6, strike.size) if out is None else out
         sign = float(cp) if type(cp) is int else cp
-        if isinstance(to, (list, tuple)) and len(to) == 6:
-            if greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, *to) > 0:
-                return PriceGreeks._make(to)
+        fit = isinstance(to, (list, tuple)) and len(to) == 6
+        if fit and greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, *to) > 0:
+            return PriceGreeks._make(to)
     values = (cp, forward, strike, tte, iv, rate, dividend)
     return PriceGreeks(*_run(greeks_entry, rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
 
