@@ -168,7 +168,8 @@ def price_greeks(
 ) -> PriceGreeks:
     """Compute the price and the five Greeks of :func:`greeks` in one pass, cheaper than two calls.
 
-    ``out`` is a sequence of six arrays.
+    ``out`` is a sequence of six arrays; without it, large results share one block of memory, kept as long
+    as any of them.
     """
     if threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
         to = columns(6, strike.size) if out is None else out
