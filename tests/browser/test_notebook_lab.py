@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.cli import dashboard
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_replay_a_day.ipynb"
 START_S = 60
 RUN_MS = 240_000
-
-
-def free_port() -> int:
-    for port in range(18_888, 18_988):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise AssertionError("no free port in 18888 to 18987")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +25,7 @@ def lab(tmp_path_factory):
     """The address of a JupyterLab of its own, ended with everything it started."""
     place = tmp_path_factory.mktemp("lab")
     shutil.copyfile(NOTEBOOK, place / NOTEBOOK.name)
-    port = free_port()
+    port = dashboard.free_port()
     own = {
         name: str(place / f".{name.lower()}") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     }

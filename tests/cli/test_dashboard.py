@@ -62,14 +62,33 @@ def test_an_extra_that_is_missing_names_the_command_that_adds_it(capsys, monkeyp
     assert "pip install 'trading-toolkit[notebook]'" in one_line(capsys)
 
 
-def test_a_free_port_skips_those_in_use():
-    first = verbs.free_port()
+def test_a_free_port_skips_those_in_use(monkeypatch):
+    asked = []
+    check = verbs.check_port
+
+    def watched(port):
+        asked.append(port)
+        if len(asked) == 1:
+            raise BadData("taken")
+        check(port)
+
+    monkeypatch.setattr(verbs, "check_port", watched)
+    got = verbs.free_port()
+    assert len(asked) >= 2
+    assert got == asked[-1] != asked[0]
+    assert set(asked) <= set(verbs.PORTS)
+
+
+def test_programs_that_start_together_take_different_ports():
+    assert len({verbs.free_port() for _ in range(20)}) > 15
+
+
+def test_a_port_that_is_taken_is_refused():
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", first))
+        holder.bind(("127.0.0.1", 0))
         holder.listen()
-        second = verbs.free_port()
-    assert second > first
-    assert {first, second} <= set(verbs.PORTS)
+        with pytest.raises(BadData, match="cannot be used"):
+            verbs.check_port(holder.getsockname()[1])
 
 
 def test_no_free_port_says_what_to_do(monkeypatch):
@@ -135,7 +154,9 @@ def test_one_ready_line_and_a_clean_end_on_ctrl_c(tmp_path):
     try:
         ready, _, _ = select.select([process.stdout], [], [], 240)
         assert ready, "no ready line"
-        said = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        assert line, process.stderr.read().decode()
+        said = json.loads(line)
         assert said["url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["dashboard", "lab"]
 
-PORTS = range(5006, 5106)
+PORTS = range(10_006, 20_000)
 
 
 @app.command()
@@ -87,8 +87,13 @@ def needs(module: str, extra: str) -> None:
 
 
 def free_port() -> int:
-    """A free port of loopback, below the range from which systems take a client's own port."""
-    for port in PORTS:
+    """A free port of loopback, below the range from which systems take a client's own port.
+
+    Drawn at random: two programs that start together must not take the same one before either listens.
+    """
+    from random import SystemRandom
+
+    for port in SystemRandom().sample(PORTS, 200):
         try:
             check_port(port)
         except BadData:
