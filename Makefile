@@ -22,7 +22,7 @@ bench: .venv/.all
 	$(BIN)/toolkit bench all --check
 
 soak: .venv/.all
-	$(BIN)/python -m pytest -m "slow or soak" $(if $(T),-k $(T))
+	$(BIN)/python -m pytest -v --no-header -m "slow or soak" $(if $(T),-k $(T))
 
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {v[0]}.{v[1]} was found; run: make PYTHON=python3.12 ...")'

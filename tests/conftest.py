@@ -51,6 +51,15 @@ def _own_home(tmp_path_factory):
         os.environ["TOOLKIT_HOME"] = before
 
 
+def pytest_report_teststatus(report, config):
+    """With ``-v`` the full forms show what they printed, their figures and their seed, on their own line."""
+    if report.when != "call" or not {"soak", "slow"} & set(report.keywords) or report.outcome == "skipped":
+        return None
+    figures = "; ".join(line.strip() for line in report.capstdout.splitlines() if line.strip())
+    short = {"passed": ".", "failed": "F"}[report.outcome]
+    return report.outcome, short, " ".join([report.outcome.upper(), figures]).strip()
+
+
 DAY = dt.date(2026, 7, 13)
 _TERMS = {"valid_on": DAY, "exchange": "NSE", "segment": "NSE_FO", "underlying": "NIFTY", "lot": 65, "freeze_qty": 1800}
 _LISTED = (
@@ -172,6 +181,94 @@ async def kite_sim(tmp_path):
             return KiteSim(server)
 
         yield start
+
+
+class XtsSim:
+    """A simulated XTS in the test's own loop: its faults, clock and record by hand."""
+
+    def __init__(self, server, home):
+        self.server = server
+        self.app = server.app
+        self.made = []
+        self._home = home
+
+    @property
+    def root(self):
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def settings(self, **more):
+        """Settings of a client, as the ready line of ``toolkit sim xts`` names them."""
+        from toolkit.brokers.xts_settings import xts_settings
+        from toolkit.config import Settings
+        from toolkit.sim.servers.xts_run import XtsPlan, xts_ready
+
+        env = xts_ready(self.server, XtsPlan(session=Path("-")))["env"]
+        role = "client" if self.app.install.dealer else "pro"
+        return xts_settings(Settings.load(environ=env), **({"role": role, "client_id": ""} | more))
+
+    def broker(self, terms=None, *, tokens=None, **more):
+        """A broker on it that lives in its time; bound to the first client of a dealer."""
+        from toolkit.brokers.tokens import TokenStore
+        from toolkit.brokers.xts import XtsBroker
+        from toolkit.brokers.xts_settings import XtsTerms
+
+        fast = dict.fromkeys(("orders_per_s", "books_per_s", "quotes_per_s", "subscribe_per_s", "ohlc_per_s"), 10**6)
+        quick = {**fast, "others_per_s": 10**6, "backoff_s": 0.002, "poll_s": 0.02, "login_every_s": 0.0}
+        store = TokenStore(self._home / f"tokens{len(self.made)}") if tokens is None else tokens
+        made = XtsBroker(self.settings(**more), terms=XtsTerms(**(quick | (terms or {}))), tokens=store)
+        made.follow_venue(0.0)
+        self.made.append(made)
+        return made.for_client(self.app.clients[0]) if made.dealer else made
+
+    async def close(self):
+        """Close every broker, then the server."""
+        for broker in self.made:
+            await broker.close()
+        await self.server.stop()
+
+    def fault(self, text):
+        from toolkit.sim.servers.faults import parse_fault
+
+        self.server.faults.add(parse_fault(text))
+
+    advance = KiteSim.advance
+    record = KiteSim.record
+
+
+@pytest.fixture
+async def xts_sim(tmp_path):
+    """``await xts_sim(*faults, NAME=VALUE, ...)`` gives a running :class:`XtsSim`, settings as ``toolkit sim xts --set``."""
+    from toolkit import tables
+    from toolkit.brokers.xts_session import forget_sessions
+    from toolkit.sim.servers.clock import SimClock
+    from toolkit.sim.servers.faults import FaultBox, parse_fault
+    from toolkit.sim.servers.load import warm
+    from toolkit.sim.servers.record import Record
+    from toolkit.sim.servers.xts import XtsApp
+    from toolkit.sim.servers.xts_server import XtsServer
+    from toolkit.sim.xts_install import make_install
+
+    warm()
+    forget_sessions()
+    async with contextlib.AsyncExitStack() as stack:
+        count = 0
+
+        async def start(*faults, funds_p=10**9, **settings):
+            nonlocal count
+            count += 1
+            world = _kite_world()
+            install = make_install(**{"rates": "off", **settings})
+            login, clients = ("DLR01", ("CLI01", "CLI02")) if install.dealer else ("SIM001", ("SIM001",))
+            app = XtsApp(world, login, clients, funds_p, tables.charges(), install)
+            box = FaultBox([parse_fault(text) for text in faults], seed=7)
+            server = XtsServer(app, SimClock(world.now_ns, 0.0), Record(tmp_path / f"xts{count}.jsonl"), box)
+            await server.start(0)
+            sim = XtsSim(server, tmp_path)
+            stack.push_async_callback(sim.close)
+            return sim
+
+        yield start
+    forget_sessions()
 
 
 class Raw:

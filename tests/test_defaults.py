@@ -35,6 +35,7 @@ def test_the_last_provider_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_numba_cache_goes_under_home(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "new" / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     toolkit._point_numba_cache()
     cache = Path(os.environ["NUMBA_CACHE_DIR"])
@@ -46,7 +47,18 @@ def test_the_numba_cache_goes_under_home(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert os.environ["NUMBA_CACHE_DIR"] == "/elsewhere"
 
 
+def test_another_home_uses_what_the_usual_home_has_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "new"))
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    warm = tmp_path / "me" / ".local" / "share" / "toolkit" / "numba" / toolkit._kernels_digest()
+    warm.mkdir(parents=True)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    toolkit._point_numba_cache()
+    assert Path(os.environ["NUMBA_CACHE_DIR"]) == warm
+
+
 def test_a_home_that_cannot_be_written_gives_a_temporary_cache(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "file"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)

@@ -27,6 +27,12 @@ READERS = {
     "sessions.csv": tables.calendar,
     "settlement.csv": tables.calendar,
     "charges.csv": tables.charges,
+    "order_to_trade.csv": tables.order_to_trade,
+    "margins.csv": tables.margins,
+    "peak_windows.csv": tables.margins,
+    "circuit_breakers.csv": tables.breakers,
+    "price_bands.csv": tables.price_bands,
+    "position_limits.csv": tables.position_limits,
 }
 
 
@@ -41,7 +47,7 @@ def copied(tmp_path, monkeypatch):
     folder = tmp_path / "tables"
     shutil.copytree(SHIPPED, folder)
     monkeypatch.setattr(tables, "share", lambda *parts: tmp_path.joinpath(*parts[1:]))
-    caches = (tables.calendar, tables.contracts, tables.charges)
+    caches = set(READERS.values())
     for cached in caches:
         cached.cache_clear()
     yield folder
@@ -173,6 +179,10 @@ def test_an_unknown_exchange_is_refused_with_the_nearest():
         ("charges.csv", 2, "item", "tax", "charges.csv line 2: item must be one of stt, stt_exercise"),
         ("charges.csv", 2, "side", "sell", "charges.csv line 2: side must be one of BUY, SELL, was 'sell'"),
         ("charges.csv", 3, "from", "2010-01-01", "charges.csv: rows of"),
+        ("circuit_breakers.csv", 2, "halt_min", "some", "circuit_breakers.csv line 2: halt_min must be a whole number from zero"),
+        ("circuit_breakers.csv", 2, "end", "09:15", "circuit_breakers.csv line 2: end must be after the start, was '09:15'"),
+        ("price_bands.csv", 2, "basis", "luck", "price_bands.csv line 2: basis must be one of previous_close, reference"),
+        ("position_limits.csv", 2, "phase", "noon", "position_limits.csv line 2: phase must be one of intraday, end_of_day"),
     ],
 )  # fmt: skip
 def test_a_bad_cell_is_one_line_naming_file_line_column_and_value(copied, name, line, column, value, text):
@@ -226,6 +236,9 @@ GROUPED = {
     "settlement.csv": ["exchange"],
     "charges.csv": ["item", "exchange", "kind", "underlying", "side", "plan"],
     "underlyings.csv": ["underlying"],
+    "circuit_breakers.csv": ["move_percent", "start"],
+    "price_bands.csv": ["exchange", "kind", "underlying_kind"],
+    "position_limits.csv": ["underlying_kind", "phase"],
 }
 
 

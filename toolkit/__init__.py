@@ -17,10 +17,14 @@ from toolkit import defaults
 __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
+    "Desk": "toolkit.desk",
     "Replay": "toolkit.batch.replay",
     "Session": "toolkit.store.session",
     "Strategy": "toolkit.strategies.protocol",
+    "allocate": "toolkit.brokers.allocation",
+    "attach": "toolkit.desk",
     "connect": "toolkit.brokers.factory",
+    "desk": "toolkit.desk",
     "errors": "toolkit.errors",
     "oi": "toolkit.oi",
     "open_session": "toolkit.store.session",
@@ -36,8 +40,10 @@ __all__ = ["__version__", *sorted(_HOME)]
 if TYPE_CHECKING:
     from toolkit import errors, oi, portfolio, pricing, risk
     from toolkit.batch.replay import Replay, replay
+    from toolkit.brokers.allocation import allocate
     from toolkit.brokers.factory import connect
     from toolkit.brokers.ticket import order
+    from toolkit.desk import Desk, attach, desk
     from toolkit.store.session import Session, open_session
     from toolkit.strategies.protocol import Strategy
 
@@ -63,17 +69,19 @@ def _point_numba_cache() -> None:
     """
     if "NUMBA_CACHE_DIR" in os.environ:
         return
-    home = os.environ.get("TOOLKIT_HOME") or os.path.join("~", ".local", "share", "toolkit")
-    cache = os.path.join(os.path.expanduser(home), "numba", _kernels_digest())
+    usual = os.path.join("~", ".local", "share", "toolkit")
+    places = [os.environ.get("TOOLKIT_HOME") or usual, usual]
+    digest = _kernels_digest()
+    caches = [os.path.join(os.path.expanduser(place), "numba", digest) for place in places]
+    # Another home need not compile again what this machine's usual home has.
+    cache = next((c for c in caches if os.path.isdir(c) and os.access(c, os.W_OK)), caches[0])
     standing = cache
     while not os.path.exists(standing):
         standing = os.path.dirname(standing)
     if not (os.path.isdir(standing) and os.access(standing, os.W_OK)):
         import tempfile
 
-        cache = os.path.join(
-            tempfile.gettempdir(), f"toolkit-numba-{os.environ.get('USER', 'user')}", _kernels_digest()
-        )
+        cache = os.path.join(tempfile.gettempdir(), f"toolkit-numba-{os.environ.get('USER', 'user')}", digest)
     os.environ["NUMBA_CACHE_DIR"] = cache
 
 
@@ -104,3 +112,4 @@ def _from_tables(name: str) -> Any:
 _point_numba_cache()
 defaults.provide("calendar", lambda: _from_tables("calendar"))
 defaults.provide("charges", lambda: _from_tables("charges"))
+defaults.provide("margins", lambda: _from_tables("margins"))

@@ -2,6 +2,7 @@
 
     ToolkitError                 the root: catch this at the outermost edge
     |-- BadData                  input is wrong; nothing was changed; fix it and call again
+    |   |-- BadOrder             a field cannot be part of an order; it never left
     |   |-- BadSetting           a setting is unknown or out of range
     |   `-- UnknownSymbol        no such contract, or several; the text lists the candidates
     |-- RiskDenied               our own risk engine said no; the order never left
@@ -23,6 +24,7 @@ from difflib import get_close_matches
 __all__ = [
     "AuthExpired",
     "BadData",
+    "BadOrder",
     "BadSetting",
     "Halted",
     "Refused",
@@ -43,6 +45,28 @@ class ToolkitError(Exception):
 
 class BadData(ToolkitError, ValueError):
     """The input is wrong and nothing was changed."""
+
+
+class BadOrder(BadData):
+    """A field cannot be part of an order: certainly not placed.
+
+    Parameters
+    ----------
+    rule : str
+        The field.
+    limit, value : object
+        What it must be, and what it was.
+    text : str
+        One line that says both.
+    """
+
+    exit_code = 3
+
+    def __init__(self, rule: str, limit: object, value: object, text: str) -> None:
+        super().__init__(text)
+        self.rule = rule
+        self.limit = limit
+        self.value = value
 
 
 class BadSetting(BadData):

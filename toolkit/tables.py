@@ -21,13 +21,26 @@ from toolkit.contracts import ContractRules, ExpiryRule, FreezeRow, LotRow, Tick
 from toolkit.errors import BadData, nearest
 
 if TYPE_CHECKING:
+    from toolkit.orders.compliance import ExemptionRow
     from toolkit.portfolio.charges import ChargeSchedule
+    from toolkit.risk.bands import BandRow, Breakers, PositionRow
+    from toolkit.risk.rates import MarginRates
 
-__all__ = ["calendar", "charges", "contracts"]
+__all__ = [
+    "breakers",
+    "calendar",
+    "charges",
+    "contracts",
+    "margins",
+    "order_to_trade",
+    "position_limits",
+    "price_bands",
+]
 
 _WEEKDAYS: Final = {"MON": 0, "TUE": 1, "WED": 2, "THU": 3, "FRI": 4, "none": None}
 _ITEMS: Final = ("stt", "stt_exercise", "exchange", "ipft", "sebi", "stamp", "gst", "brokerage")
 _UNITS: Final = {"percent": 10_000_000, "rs_per_crore": 100, "rs_per_order": 100}
+_MARGIN_UNITS: Final = {"percent": 100.0, "number": 1.0}
 _ALWAYS: Final = ("source", "verified_until")
 
 
@@ -89,6 +102,13 @@ class Row:
         value = self._cells[column]
         if not value.isascii() or not value.isdigit() or int(value) == 0:
             raise self.bad(column, "a whole number above zero")
+        return int(value)
+
+    def count(self, column: str) -> int:
+        """A whole number from zero."""
+        value = self._cells[column]
+        if not value.isascii() or not value.isdigit():
+            raise self.bad(column, "a whole number from zero")
         return int(value)
 
     def maybe_level(self, column: str) -> float | None:
@@ -355,3 +375,151 @@ def charges() -> ChargeSchedule:
         )
     _ascending("charges.csv", rates, lambda row: (row.item, row.exchange, row.kind, row.underlying, row.plan))
     return ChargeSchedule(tuple(rates))
+
+
+@cache
+def order_to_trade() -> tuple[ExemptionRow, ...]:
+    """Read which orders the exchanges leave out of the order-to-trade ratio.
+
+    Raises
+    ------
+    BadData
+        For a bad row.
+    """
+    from toolkit.orders.compliance import ExemptionRow
+    from toolkit.types import Kind
+
+    rows = tuple(
+        ExemptionRow(
+            row.date("from"),
+            Kind(row.text("kind", ("option", "future"))),
+            float(row.decimal("exempt_pct")),
+            int(row.decimal("exempt_floor_p")),
+            row.date("verified_until"),
+        )
+        for row in _table("order_to_trade.csv", ["from", "kind", "exempt_pct", "exempt_floor_p"])
+    )
+    _ascending("order_to_trade.csv", rows, lambda row: row.kind)
+    return rows
+
+
+@cache
+def margins() -> MarginRates:
+    """Read the dated margin rates and the windows of the peak-margin snapshots.
+
+    Raises
+    ------
+    BadData
+        For a bad row.
+    """
+    from toolkit.risk.rates import MarginRates, PeakWindow, RateRow
+
+    rows = [
+        RateRow(
+            row.date("from"),
+            row.text("item"),
+            row.text("kind", ("index", "stock", "account")),
+            float(row.decimal("rate")) / _MARGIN_UNITS[row.text("unit", tuple(_MARGIN_UNITS))],
+            row.text("source"),
+            row.date("verified_until"),
+        )
+        for row in _table("margins.csv", ["from", "item", "kind", "rate", "unit"])
+    ]
+    _ascending("margins.csv", rows, lambda row: (row.item, row.kind))
+    windows = []
+    for row in _table("peak_windows.csv", ["from", "start", "end"]):
+        window = PeakWindow(row.date("from"), row.time("start"), row.time("end"), row.date("verified_until"))
+        if window.closes <= window.opens:
+            raise row.bad("end", "after the start")
+        windows.append(window)
+    _ascending("peak_windows.csv", windows, lambda row: "the windows")
+    return MarginRates(tuple(rows), tuple(windows))
+
+
+@cache
+def breakers() -> Breakers:
+    """Read the exchange-wide circuit breaker: moves, times of day and how long trading stops.
+
+    Raises
+    ------
+    BadData
+        For a bad row.
+    """
+    from toolkit.risk.bands import BreakerRow, Breakers
+
+    rows = []
+    for row in _table("circuit_breakers.csv", ["from", "move_percent", "start", "end", "halt_min", "auction_min"]):
+        halts = row.text("halt_min") != "rest"
+        made = BreakerRow(
+            start=row.date("from"),
+            move=float(row.decimal("move_percent")) / 100.0,
+            opens=row.time("start"),
+            closes=row.time("end") if row.maybe("end") else None,
+            halt_min=row.count("halt_min") if halts else None,
+            auction_min=row.count("auction_min"),
+            source=row.text("source"),
+            verified_until=row.date("verified_until"),
+        )
+        if made.closes is not None and made.closes <= made.opens:
+            raise row.bad("end", "after the start")
+        rows.append(made)
+    _ascending("circuit_breakers.csv", rows, lambda row: (row.move, row.opens))
+    return Breakers(tuple(rows))
+
+
+@cache
+def price_bands() -> tuple[BandRow, ...]:
+    """Read how far from its basis a price may lie by the exchanges' rules.
+
+    Raises
+    ------
+    BadData
+        For a bad row.
+    """
+    from toolkit.risk.bands import BandRow
+
+    rows = tuple(
+        BandRow(
+            start=row.date("from"),
+            exchange=row.text("exchange", ("NSE", "BSE")),
+            kind=row.text("kind", ("option", "future")),
+            underlying_kind=row.text("underlying_kind", ("index", "stock")),
+            basis=row.text("basis", ("previous_close", "reference")),
+            percent=float(row.decimal("percent")) / 100.0,
+            floor_p=int(row.decimal("floor_rs") * 100),
+            source=row.text("source"),
+            verified_until=row.date("verified_until"),
+        )
+        for row in _table(
+            "price_bands.csv", ["from", "exchange", "kind", "underlying_kind", "basis", "percent", "floor_rs"]
+        )
+    )
+    _ascending("price_bands.csv", rows, lambda row: (row.exchange, row.kind, row.underlying_kind))
+    return rows
+
+
+@cache
+def position_limits() -> tuple[PositionRow, ...]:
+    """Read the exchanges' limits on delta-weighted positions.
+
+    Raises
+    ------
+    BadData
+        For a bad row.
+    """
+    from toolkit.risk.bands import PositionRow
+
+    rows = tuple(
+        PositionRow(
+            start=row.date("from"),
+            underlying_kind=row.text("underlying_kind", ("index", "stock")),
+            phase=row.text("phase", ("intraday", "end_of_day")),
+            net_p=int(row.decimal("net_crore") * 10**9),
+            gross_p=int(row.decimal("gross_crore") * 10**9),
+            source=row.text("source"),
+            verified_until=row.date("verified_until"),
+        )
+        for row in _table("position_limits.csv", ["from", "underlying_kind", "phase", "net_crore", "gross_crore"])
+    )
+    _ascending("position_limits.csv", rows, lambda row: (row.underlying_kind, row.phase))
+    return rows

@@ -161,7 +161,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: the intent that is journaled before a byte leaves.
 
-    ``cl_ord_id`` is ours: 1 to 20 ASCII letters and digits.
+    ``cl_ord_id`` is ours: 1 to 20 ASCII letters and digits. ``confirm`` names the risk rules that
+    a person says are meant (``duplicate``, ``confirm_value``); an intent of a strategy has no such word.
     """
 
     cl_ord_id: str
@@ -180,6 +181,8 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     order_source: str | None = None
     note: str | None = None
     parent_id: str | None = None
+    confirm: tuple[str, ...] = ()
+    via: str | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,7 +276,11 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Intent: a new order. The engine gives it its ``cl_ord_id``."""
+    """Intent: a new order. The engine gives it its ``cl_ord_id``.
+
+    ``ref`` is an execution algorithm's own name for a child order; ``product`` and ``exchange``
+    None take the parent's, or the engine's own.
+    """
 
     symbol: str
     side: Side
@@ -283,6 +290,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     stop_px_p: int | None = None
     time_in_force: TimeInForce = TimeInForce.DAY
     note: str = ""
+    ref: str = ""
+    product: Product | None = None
+    exchange: str | None = None
 
 
 class Modify(msgspec.Struct, frozen=True, kw_only=True):

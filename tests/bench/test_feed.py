@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from toolkit.bench import feed as bench
-from toolkit.bench import feed_link
-from toolkit.bench.feed import full_frame, same_values, xts_attachment
+from toolkit.bench import feed_link, feed_xts
+from toolkit.bench.feed import full_frame, same_values
+from toolkit.bench.feed_xts import xts_attachment
 from toolkit.bench.runner import Result
-from toolkit.market import kite_wire, xts_wire
+from toolkit.market import kite_wire, xts_text, xts_wire
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,18 @@ def test_the_touchlines_of_the_other_wire_are_decoded_and_a_row_is_made() -> Non
     assert (len(made.ticks), made.skipped, made.bad, made.fault) == (20, 0, 0, "")
     assert set(made.ticks["layout"].tolist()) == {xts_wire.WIDE}
     result = Result("feed")
-    bench._xts(result)
-    assert [row.peer for row in result.rows] == ["plain struct reader"]
+    feed_xts.compare(result)
+    jobs = {row.job: row for row in result.rows if row.goal is not None}
+    assert set(jobs) == {"XTS packets, arrays", "XTS touchline, text"}
+    assert len(result.rows) >= 6
     assert result.misses == []
+
+
+def test_the_touchline_has_a_real_ones_length_and_is_read_by_both_sides() -> None:
+    body = feed_xts.xts_touchline(3)
+    assert 600 < len(body) < 1400
+    ours, plain = xts_text.decode_full(body, 1501), feed_xts._plain_typed()(body)
+    assert (ours.instrument, ours.touch.bid.qty) == (49_546, plain.Touchline.BidInfo.Size) == (49_546, 78)
 
 
 def test_what_falls_short_is_a_miss(monkeypatch) -> None:

@@ -68,5 +68,19 @@ def test_goals_that_nobody_can_answer_are_misses():
 def test_run_without_peers(monkeypatch):
     monkeypatch.setattr(bench, "MILLION", 20_000)
     result = bench.run(peers=False, check=False)
-    assert {r.job for r in result.rows} == {"price", "greeks", "greeks out=", "implied", "two threads"}
+    threads = {f"{job} {what}" for job in ("price", "greeks", "implied") for what in ("limit", "two threads")}
+    assert {r.job for r in result.rows} == {"price", "greeks", "greeks out=", "implied", "two threads"} | threads
+    limits = {r.job.split()[0]: r.ratio for r in result.rows if r.job.endswith(" limit")}
+    for row in result.rows:
+        if row.job.endswith(" two threads"):
+            assert row.goal == (bench.THREADS if limits[row.job.split()[0]] >= bench.THREADS else None)
+            assert (row.goal is None) == ("no goal" in row.note)
     assert any("error of toolkit" in note for note in result.notes)
+
+
+def test_the_limit_does_every_row_once(monkeypatch):
+    arrays = bench.nifty(1001)
+    seen = []
+    monkeypatch.setattr(bench.pricing, "price", lambda *five, out: seen.append(five[2]))
+    bench._both_at_once("price", arrays, arrays)()
+    assert np.array_equal(np.concatenate(sorted(seen, key=len)), arrays.strike)

@@ -6,7 +6,8 @@ from email.utils import format_datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.brokers.clock import VenueClock, date_ns, until_next_second
+from toolkit.brokers.clock import VenueClock, date_ns, session_open, until_next_second
+from toolkit.calendar import ist_ns
 
 S = 10**9
 START = 1_783_918_800
@@ -79,3 +80,10 @@ def test_it_follows_a_true_clock_to_the_second(waits):
 def test_until_the_next_second():
     assert until_next_second(5 * S) == 1.0
     assert until_next_second(5 * S + 750_000_000) == 0.25
+
+
+def test_the_session_is_known_only_while_it_runs():
+    day = dt.date(2026, 7, 13)
+    assert session_open(ist_ns(day, dt.time(11))) == ist_ns(day, dt.time(9, 15))
+    assert session_open(ist_ns(day, dt.time(8))) is None
+    assert session_open(ist_ns(dt.date(2026, 7, 12), dt.time(11))) is None

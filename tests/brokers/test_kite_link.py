@@ -111,3 +111,20 @@ async def test_the_skew_of_this_machine_is_seen(raw, tmp_path):
     await made.call("orders", lambda c: c._get("orders"))
     assert made.skew_s == 89.5
     assert made.venue.seen
+
+
+async def test_calls_in_turn_share_a_thread_calls_at_once_have_their_own_and_close_ends_them(tmp_path):
+    one = link("http://127.0.0.1:9", tmp_path)
+    first, _ = await one._thread(threading.current_thread, 5)
+    async with asyncio.timeout(5):
+        while not one._threads._idle:  # until it waits for the next call
+            await asyncio.sleep(0)
+    assert (await one._thread(threading.current_thread, 5))[0] is first
+    gate = threading.Barrier(2, timeout=5)
+    meet = [one._thread(lambda: (gate.wait(), threading.current_thread())[1], 5) for _ in range(2)]
+    both = [found for found, _ in await asyncio.gather(*meet)]
+    assert len(set(both)) == 2
+    one.close()
+    for thread in both:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.brokers.kite_master import COLUMNS, KiteMaster, cached, keep, read_dump
+from toolkit.brokers.kite_master import COLUMNS, KiteMaster, read_dump
 from toolkit.errors import BadData, UnknownSymbol
 from toolkit.market.schema import INSTRUMENTS
 from toolkit.types import Kind
@@ -139,23 +139,6 @@ def test_a_hundred_thousand_rows_take_under_half_a_second():
     assert table.height == 100_000
     assert best < 0.5
     assert KiteMaster(table, ON).find("U07 28JUL2026 20007 CE").lot == 65
-
-
-def test_the_cache_keeps_one_day_and_survives_damage(tmp_path):
-    table = read_dump(BODY, ON)
-    path, found = cached(tmp_path, "https://a", "", ON)
-    assert found is None
-    keep(path, table)
-    assert cached(tmp_path, "https://a", "", ON)[1].equals(table)
-    assert cached(tmp_path, "https://b", "", ON)[1] is None
-    assert cached(tmp_path, "https://a", "salt", ON)[1] is None
-    later, _ = cached(tmp_path, "https://a", "", ON + dt.timedelta(1))
-    keep(later, table)
-    assert not path.exists()
-    later.write_bytes(b"damaged")
-    assert cached(tmp_path, "https://a", "", ON + dt.timedelta(1))[1] is None
-    table.drop("venue").write_parquet(later)
-    assert cached(tmp_path, "https://a", "", ON + dt.timedelta(1))[1] is None
 
 
 def test_columns_are_those_of_the_documents():

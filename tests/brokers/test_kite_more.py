@@ -134,6 +134,14 @@ async def test_a_stop_order_rests(broker):
     assert (state.ord_status, state.request.ord_type, state.request.stop_px_p) == ("new", OrdType.STOP_LIMIT, 11000)
 
 
+async def test_closes_and_price_bands_come_with_kites_own_quote(broker):
+    found = await broker.day_terms([CE, "NIFTY 28JUL2026 FUT"])
+    for symbol, terms in found.items():
+        last_p = (await broker.quote([symbol]))[symbol].ltp_p
+        assert 0 < terms.low_p < last_p < terms.high_p
+    assert len(found) == 2
+
+
 async def test_more_than_five_hundred_quotes_are_asked_in_pieces(broker, monkeypatch):
     monkeypatch.setattr("toolkit.brokers.kite._QUOTES_A_CALL", 1)
     symbols = [CE, CE.replace("CE", "PE"), "NIFTY 28JUL2026 FUT"]

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import datetime as dt
-
 import msgspec
 
 from toolkit.brokers.kite_records import OrderRow, TradeRow
-from toolkit.brokers.kite_watch import Watch, _session_open
-from toolkit.calendar import ist_ns
+from toolkit.brokers.kite_watch import Watch
 from toolkit.types import ExecType
 
 ROW = OrderRow(order_id="1", status="OPEN", quantity=130, filled_quantity=0, price=100.0)
@@ -55,10 +52,3 @@ def test_numbers_of_modifications_go_on():
     ids = [watch.take("A1", changed(ROW, price=p), (), "ME", "X", 5)[0] for p in (101.0, 102.0)]
     assert [r.exec_id for r in ids] == ["1-replaced-1", "1-replaced-2"]
     assert {r.exec_type for r in ids} == {ExecType.REPLACED}
-
-
-def test_the_session():
-    day = dt.date(2026, 7, 13)
-    assert _session_open(ist_ns(day, dt.time(11))) == ist_ns(day, dt.time(9, 15))
-    assert _session_open(ist_ns(day, dt.time(8))) is None
-    assert _session_open(ist_ns(dt.date(2026, 7, 12), dt.time(11))) is None

@@ -4,234 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import itertools
 import json
 
 import httpx
+import msgspec
 import pytest
 
-from toolkit.brokers.tokens import TokenStore
-from toolkit.brokers.xts import XTS_CAPABILITIES, XtsBroker
-from toolkit.brokers.xts_session import forget_sessions
-from toolkit.brokers.xts_settings import XtsTerms, xts_settings
+from toolkit.brokers import xts_more
+from toolkit.brokers.port import CAPABILITIES
 from toolkit.calendar import ist_ns
-from toolkit.config import Settings
 from toolkit.errors import AuthExpired, BadData, Refused, Retryable, Unknown, UnknownSymbol
 from toolkit.types import Modify, OrderRequest, OrdStatus, OrdType, Product, Side
 
 NOW = ist_ns(dt.date(2026, 6, 15), dt.time(10, 0))
 CALL = "NIFTY 30JUN2026 24500 CE"
-MASTER = """NSECM|2885|8|RELIANCE|RELIANCE-EQ|EQ|RELIANCE-EQ|1100100002885|1440.4|1178.6|67662|0.1|1|1
-NSEFO|49543|2|NIFTY|NIFTY26JUN24500CE|OPTIDX|NIFTY-OPTIDX|1|1|1|1801|0.05|65|1|-1|Nifty 50|2026-06-30T14:30:00|24500|3"""
-NUMBERS = itertools.count()
-QUICK = XtsTerms(
-    orders_per_s=10**6, books_per_s=10**6, quotes_per_s=10**6, subscribe_per_s=10**6, others_per_s=10**6,
-    backoff_s=0.0, drop_s=0.05, poll_s=0.001, login_every_s=0.0,
-)  # fmt: skip
-
-
-class Install:
-    """A small XTS: one option that never trades by itself, profiles as section 5.2 of the wire's notes has them."""
-
-    def __init__(self, profile="investor"):
-        self.profile = profile
-        self.calls, self.script, self.rows, self.fills = [], {}, {}, []
-        self.numbers = itertools.count(1110037831)
-        self.live = None
-        self.logins = 0
-        self.user, self.codes = ("CLI01", ["CLI01"]) if profile == "investor" else ("DLR01", ["CLI01", "CLI02"])
-
-    def __call__(self, request):
-        path, query = request.url.path, dict(request.url.params)
-        body = json.loads(request.content) if request.content else query
-        self.calls.append((request.method, path, body))
-        if (request.method, path) in self.script:
-            return self.script[request.method, path](body)
-        if path.startswith("/apimarketdata"):
-            return self.market(path.removeprefix("/apimarketdata"), body)
-        route = request.method.lower() + path.removeprefix("/interactive").replace("/", "_")
-        if route == "post_user_session":
-            self.logins += 1
-            self.live = f"T{self.logins}"
-            return ok(
-                {
-                    "token": self.live,
-                    "userID": self.user,
-                    "isInvestorClient": self.profile == "investor",
-                    "clientCodes": self.codes,
-                }
-            )
-        if request.headers.get("Authorization") != self.live:
-            return no("e-session-0007", "Invalid Token")
-        return getattr(self, route, self.missing)(body)
-
-    def missing(self, body):
-        return httpx.Response(404, headers={"Content-Type": "text/html"}, content=b"<pre>Cannot</pre>")
-
-    def market(self, path, body):
-        if path == "/instruments/master":
-            return ok(MASTER)
-        if path == "/instruments/quotes":
-            quote = {"MessageCode": 1502, "ExchangeSegment": 2, "ExchangeInstrumentID": 49543, "LastTradedPrice": 100.0,
-                     "Bids": [{"Size": 65, "Price": 99.95}], "Asks": [{"Size": 130, "Price": 100.05}]}  # fmt: skip
-            return ok({"listQuotes": [json.dumps(quote)]})
-        return ok({"token": "M", "userID": "U"}) if path == "/auth/login" else no("e-instrument-0001", "none")
-
-    def client(self, body):
-        """Whose call it is; None when this install refuses the client."""
-        given = body.get("clientID")
-        if self.profile == "investor":
-            return self.user if given in (None, self.user) else None
-        if self.profile == "dealer_masked" and given == "*****":
-            return "CLI01"
-        return given if given in (*self.codes, self.user) else None
-
-    def post_orders(self, body):
-        client = self.client(body)
-        if client is None:
-            return no("e-trade-00002", "Supplied client not mapped under dealer")
-        number = next(self.numbers)
-        if client == self.user or self.profile == "investor" or client in self.codes:
-            dropped = self.profile == "dealer_drops" or (client == self.user and self.profile != "investor")
-            if not dropped:
-                self.rows[number] = self.row(number, client, body)
-        return ok({"AppOrderID": number, "OrderUniqueIdentifier": body["orderUniqueIdentifier"], "ClientID": client})
-
-    def row(self, number, client, body):
-        self.sequence = getattr(self, "sequence", 0) + 1
-        return {"LoginID": self.user, "ClientID": client, "AppOrderID": number, "ExchangeOrderID": f"X_{number}", "ExchangeSegment": body["exchangeSegment"],
-                "ExchangeInstrumentID": body["exchangeInstrumentID"], "OrderSide": body["orderSide"].title(), "OrderType": body["orderType"].title(),
-                "ProductType": body["productType"], "TimeInForce": body["timeInForce"], "OrderPrice": body["limitPrice"], "OrderQuantity": body["orderQuantity"],
-                "OrderStopPrice": body["stopPrice"], "OrderStatus": "New", "OrderAverageTradedPrice": "", "LeavesQuantity": body["orderQuantity"],
-                "CumulativeQuantity": 0, "OrderDisclosedQuantity": 0, "LastUpdateDateTime": f"2026-06-15T10:00:{self.sequence:02d}", "CancelRejectReason": "",
-                "OrderUniqueIdentifier": body["orderUniqueIdentifier"], "SequenceNumber": self.sequence, "ApiOrderSource": body.get("apiOrderSource")}  # fmt: skip
-
-    def change(self, number, **more):
-        self.sequence += 1
-        self.rows[number] |= {
-            "SequenceNumber": self.sequence,
-            "LastUpdateDateTime": f"2026-06-15T10:00:{self.sequence:02d}",
-        } | more
-        return self.rows[number]
-
-    def fill(self, number, qty, price):
-        row = self.rows[number]
-        cum = row["CumulativeQuantity"] + qty
-        status = "Filled" if cum == row["OrderQuantity"] else "PartiallyFilled"
-        row = self.change(number, CumulativeQuantity=cum, LeavesQuantity=row["OrderQuantity"] - cum, OrderStatus=status, OrderAverageTradedPrice=f"{price:,.2f}")  # fmt: skip
-        self.fills.append(row | {"ExecutionID": str(len(self.fills) + 1), "LastTradedPrice": price, "LastTradedQuantity": qty, "LastExecutionTransactTime": "2026-06-15T10:01:00"})  # fmt: skip
-        return self.fills[-1]
-
-    def put_orders(self, body):
-        number = int(body["appOrderID"])
-        if self.client(body) not in (self.rows[number]["ClientID"], self.user if self.profile == "investor" else None):
-            return no("e-trade-00002", "not mapped")
-        self.change(number, OrderStatus="Replaced", OrderQuantity=body["modifiedOrderQuantity"], OrderPrice=body["modifiedLimitPrice"], LeavesQuantity=body["modifiedOrderQuantity"])  # fmt: skip
-        return ok({"appOrderID": number})  # fmt: skip
-
-    def delete_orders(self, body):
-        number = int(body["appOrderID"])
-        if self.client(body) not in (self.rows[number]["ClientID"], self.user if self.profile == "investor" else None):
-            return no("e-trade-00002", "not mapped")
-        self.change(number, OrderStatus="Cancelled")
-        return ok({"AppOrderID": number})
-
-    def listed(self, rows, area="orders"):
-        return ok(rows) if rows else no(f"e-{area}-0005", "Data Not Available")
-
-    def get_orders(self, body):
-        if "appOrderID" in body:
-            row = self.rows.get(int(body["appOrderID"]))
-            return ok([row]) if row else no("e-orders-0001", "Order not found")
-        client = self.client(body)
-        if client is None or (self.profile != "investor" and client == self.user):
-            return no("e-trade-00002", "Supplied client not mapped under dealer")
-        return self.listed([r for r in self.rows.values() if r["ClientID"] == client])
-
-    def get_orders_trades(self, body):
-        return self.listed([r for r in self.fills if r["ClientID"] == self.client(body)], "tradeBook")
-
-    def get_orders_dealerorderbook(self, body):
-        return self.listed(list(self.rows.values())) if self.profile != "investor" else no("e-trade-00002", "no dealer")
-
-    def get_orders_dealertradebook(self, body):
-        return self.listed(self.fills, "tradeBook")
-
-    def held(self, client):
-        return [{"AccountID": client, "ExchangeSegment": "NSEFO", "ExchangeInstrumentId": "49543", "ProductType": "NRML", "Quantity": "1,300" if client == "CLI01" else "-65",
-                 "BuyAveragePrice": "1,002.50", "SellAveragePrice": "99.00", "RealizedMTM": "1,485.00"}]  # fmt: skip
-
-    def get_portfolio_positions(self, body):
-        return ok({"positionList": self.held(body.get("clientID", self.user))})
-
-    def get_portfolio_dealerpositions(self, body):
-        if self.profile == "dealer_empty_positions":
-            return ok({"positionList": []})
-        return ok({"positionList": [row for code in self.codes for row in self.held(code)]})
-
-    def get_portfolio_holdings(self, body):
-        return ok({"ClientId": "CLI01", "RMSHoldings": {"Holdings": {"INE002A01018": {"ISIN": "INE002A01018", "HoldingQuantity": 10, "BuyAvgPrice": 1378.9, "ExchangeNSEInstrumentId": 2885}}}})  # fmt: skip
-
-    def get_user_balance(self, body):
-        if self.profile != "investor" and body.get("clientID") not in self.codes:
-            return no("e-user-0001", "No RMS Limit assign to user")
-        return ok({"BalanceList": [{"limitHeader": "ALL|ALL|ALL", "limitObject": {"RMSSubLimits": {"cashAvailable": "1000000", "marginUtilized": "12,345.75", "netMarginAvailable": "987654.25"}}}]})  # fmt: skip
-
-    def get_user_profile(self, body):
-        return ok({"ClientId": "CLI01", "ClientName": "TEST", "ClientExchangeDetailsList": {"NSEFO": {"Enabled": True}, "NSECM": {"Enabled": True}}})  # fmt: skip
-
-    def post_orders_margindetails(self, body):
-        return ok({"brokerageDeatils": {"IsValid": True, "MarginRequired": 150.5, "ErrorMessage": ""}})
-
-    def post_orders_cancelall(self, body):
-        return ok("", "s-x") if self.client(body) else no("e-trade-00002", "not mapped")
-
-    put_portfolio_squareoff = put_portfolio_positions_convert = post_orders_cancelall
-
-    def get_status_exchange(self, body):
-        return ok({"marketStatus": [{"exchangeSegment": "NSEFO"}]})
-
-    def get_messages_exchange(self, body):
-        return ok({"messageList": [{"BroadcastMessage": "hello"}]})
-
-    def made(self, method, path):
-        return [body for m, p, body in self.calls if (m, p) == (method, f"/interactive{path}")]
-
-
-def ok(result, code="s-x"):
-    return httpx.Response(200, json={"type": "success", "code": code, "description": "done", "result": result})
-
-
-def no(code, words, status=400):
-    return httpx.Response(status, json={"type": "error", "code": code, "description": words, "result": {}})
-
-
-@pytest.fixture
-async def make(tmp_path):
-    forget_sessions()
-    made = []
-
-    def one(profile="investor", **options):
-        install = Install(profile)
-        role = "pro" if profile == "investor" else "client"
-        number = next(NUMBERS)
-        keys = {"app_key": f"A{number}", "secret_key": "S", "md_app_key": f"M{number}", "md_secret_key": "S"}
-        settings = xts_settings(
-            Settings.load(environ={}), **({"root": "http://127.0.0.1:9", "role": role, **keys} | options)
-        )
-        broker = XtsBroker(
-            settings,
-            terms=QUICK,
-            clock=lambda: NOW,
-            tokens=TokenStore(tmp_path / str(number)),
-            transport=httpx.MockTransport(install),
-        )
-        made.append(broker)
-        return broker, install
-
-    yield one
-    for broker in made:
-        await broker.close()
 
 
 def order(cl_ord_id="A1", **more):
@@ -242,9 +28,9 @@ def order(cl_ord_id="A1", **more):
 # own account
 
 
-async def test_reads_of_an_own_account(make):
-    broker, _ = make()
-    assert (broker.name, broker.capabilities) == ("xts-pro", XTS_CAPABILITIES["xts-pro"])
+async def test_reads_of_an_own_account(make_xts):
+    broker, _ = make_xts()
+    assert (broker.name, broker.capabilities) == ("xts-pro", CAPABILITIES["xts-pro"])
     assert broker.capabilities.tag_length == 20
     profile = await broker.profile()
     assert (profile.broker, profile.account, profile.name, profile.exchanges) == ("xts-pro", "CLI01", "TEST", ("NSE",))
@@ -259,16 +45,16 @@ async def test_reads_of_an_own_account(make):
     (held,) = await broker.positions()
     assert (held.symbol, held.net_qty, held.avg_px, held.realized) == (CALL, 1300, 1002.5, 1485.0)
     assert (await broker.order_margins([order()])).total == 150.5
-    assert await broker.exchange_status() == [{"exchangeSegment": "NSEFO"}]
-    assert await broker.exchange_messages("NSEFO") == [{"BroadcastMessage": "hello"}]
+    assert await xts_more.exchange_status(broker) == [{"exchangeSegment": "NSEFO"}]
+    assert await xts_more.exchange_messages(broker, "NSEFO") == [{"BroadcastMessage": "hello"}]
     with pytest.raises(BadData, match="DayWise or NetWise"):
         await broker.position_rows("Daily")
     with pytest.raises(UnknownSymbol, match="did you mean"):
         await broker.quote([CALL.replace("CE", "PE")])
 
 
-async def test_what_an_own_account_sends(make):
-    broker, install = make()
+async def test_what_an_own_account_sends(make_xts):
+    broker, install = make_xts()
     order_id = await broker.place(order())
     assert order_id == "1110037831"
     (sent,) = install.made("POST", "/orders")
@@ -293,8 +79,8 @@ async def test_what_an_own_account_sends(make):
     ("mode", "client_id", "sent"),
     [("omit", "", None), ("user_id", "", "CLI01"), ("client_code", "CLI01", "CLI01"), ("masked", "", "*****")],
 )
-async def test_client_id_modes_of_an_own_account(make, mode, client_id, sent):
-    broker, install = make(client_id_mode=mode, client_id=client_id)
+async def test_client_id_modes_of_an_own_account(make_xts, mode, client_id, sent):
+    broker, install = make_xts(client_id_mode=mode, client_id=client_id)
     install.client = lambda body: "CLI01"
     await broker.place(order())
     await broker.cancel("A1")
@@ -302,8 +88,8 @@ async def test_client_id_modes_of_an_own_account(make, mode, client_id, sent):
         assert install.made(method, "/orders")[0].get("clientID") == sent
 
 
-async def test_certain_refusals_send_nothing(make):
-    broker, install = make()
+async def test_certain_refusals_send_nothing(make_xts):
+    broker, install = make_xts()
     await broker.place(order())
     with pytest.raises(Refused, match="used before"):
         await broker.place(order())
@@ -331,11 +117,18 @@ async def test_certain_refusals_send_nothing(make):
 
 
 @pytest.mark.parametrize(
-    "answer", [ok({}), ok(""), httpx.Response(502), httpx.Response(200, json=[1, 2]), no("e-odd", "?")]
+    "answer",
+    [
+        lambda install: install.ok({}),
+        lambda install: install.ok(""),
+        lambda install: httpx.Response(502),
+        lambda install: httpx.Response(200, json=[1, 2]),
+        lambda install: install.no("e-odd", "?"),
+    ],
 )
-async def test_an_order_without_a_clear_answer_is_unknown_and_sent_once(make, answer):
-    broker, install = make()
-    install.script["POST", "/interactive/orders"] = lambda body: answer
+async def test_an_order_without_a_clear_answer_is_unknown_and_sent_once(make_xts, answer):
+    broker, install = make_xts()
+    install.script["POST", "/interactive/orders"] = lambda body: answer(install)
     with pytest.raises(Unknown, match="order A1"):
         await broker.place(order())
     with pytest.raises(Refused, match="used before"):
@@ -343,8 +136,8 @@ async def test_an_order_without_a_clear_answer_is_unknown_and_sent_once(make, an
     assert len(install.made("POST", "/orders")) == 1
 
 
-async def test_a_dead_token_denies_orders_and_reads_bring_it_back(make):
-    broker, install = make()
+async def test_a_dead_token_denies_orders_and_reads_bring_it_back(make_xts):
+    broker, install = make_xts()
     await broker.place(order())
     install.live = "another process"
     with pytest.raises(AuthExpired):
@@ -357,8 +150,8 @@ async def test_a_dead_token_denies_orders_and_reads_bring_it_back(make):
     assert broker.state == "auth_expired"
 
 
-async def test_a_cancel_right_after_placing_reads_no_book(make):
-    broker, install = make()
+async def test_a_cancel_right_after_placing_reads_no_book(make_xts):
+    broker, install = make_xts()
     await broker.place(order())
     await broker.cancel("A1")
     assert install.made("GET", "/orders") == []
@@ -367,8 +160,8 @@ async def test_a_cancel_right_after_placing_reads_no_book(make):
     assert len(install.made("GET", "/orders")) == 1
 
 
-async def test_a_fill_is_told_after_its_order(make):
-    broker, install = make()
+async def test_a_fill_is_told_after_its_order(make_xts):
+    broker, install = make_xts()
     heard, task = await listen(broker)
     form = await broker.form(order("A2"))
     install.post_orders(form)
@@ -379,47 +172,79 @@ async def test_a_fill_is_told_after_its_order(make):
     assert [str(r.exec_type) for r in heard] == ["new", "trade"]
 
 
-async def test_history_waits_until_the_order_shows(make):
-    broker, install = make()
+async def test_history_waits_until_the_order_shows(make_xts):
+    broker, install = make_xts()
     order_id = await broker.place(order())
-    answers = iter([no("e-orders-0001", "Order not found"), no("e-orders-0001", "Order not found")])
+    answers = iter([install.no("e-orders-0001", "Order not found"), install.no("e-orders-0001", "Order not found")])
     install.script["GET", "/interactive/orders"] = lambda body: next(answers, None) or install.get_orders(body)
     (report,) = await broker.order_history("A1")
     assert (str(report.exec_type), report.order_id, report.symbol) == ("new", order_id, CALL)
 
 
-async def test_orders_from_elsewhere_are_named_after_their_id(make):
-    broker, install = make()
+@pytest.mark.parametrize("profile", ["investor", "dealer_named"])
+async def test_an_order_that_a_book_showed_within_the_limits_second_is_not_read_again(make_xts, profile):
+    """One look per second is all that installs allow: the look that found the order answers for it."""
+    broker, install = make_xts(profile)
+    broker.link.terms = msgspec.structs.replace(broker.link.terms, books_per_s=1)
+    await broker.place(order())
+    await broker.orders()
+    before = len(install.made("GET", "/orders"))
+    (new,) = await broker.order_history("A1")
+    assert (str(new.exec_type), len(install.made("GET", "/orders"))) == ("new", before)
+    install.fill(1110037831, 65, 99.0)
+    broker._shared._shown.clear()  # the second is over
+    told = [str(r.exec_type) for r in await broker.order_history("A1")]
+    assert (told, len(install.made("GET", "/orders"))) == (["new", "trade"], before + 1)
+    await broker.orders()
+    broker._shared._shown.clear()  # an order that has ended stays as it was
+    before = len(install.made("GET", "/orders"))
+    told = [str(r.exec_type) for r in await broker.order_history("A1")]
+    assert (told, len(install.made("GET", "/orders"))) == (["new", "trade"], before)
+
+
+async def test_an_order_that_was_changed_is_always_read_whole(make_xts):
+    broker, install = make_xts()
+    broker.link.terms = msgspec.structs.replace(broker.link.terms, books_per_s=1)
+    await broker.place(order())
+    await broker.modify(Modify(cl_ord_id="A1", order_qty=130, price_p=10100))
+    await broker.orders()
+    before = len(install.made("GET", "/orders"))
+    await broker.order_history("A1")
+    assert len(install.made("GET", "/orders")) == before + 1
+
+
+async def test_orders_from_elsewhere_are_named_after_their_id(make_xts):
+    broker, install = make_xts()
     form = await broker.form(order("OTHER"))
     install.post_orders(form | {"orderUniqueIdentifier": ""})
     install.post_orders(form | {"orderUniqueIdentifier": "hand made"})
     assert [o.cl_ord_id for o in await broker.orders()] == ["X1110037831", "X1110037832"]
 
 
-async def test_convert_square_off_and_cancel_all(make):
-    broker, install = make()
+async def test_convert_square_off_and_cancel_all(make_xts):
+    broker, install = make_xts()
     await broker.convert(CALL, 65, Product.NRML, Product.MIS)
     assert install.made("PUT", "/portfolio/positions/convert") == [
         {"exchangeSegment": "NSEFO", "exchangeInstrumentID": 49543, "targetQty": 65, "isDayWise": True, "oldProductType": "NRML", "newProductType": "MIS"}
     ]  # fmt: skip
     with pytest.raises(Refused, match="there are 1300"):
         await broker.convert(CALL, 1365, Product.NRML, Product.MIS)
-    await broker.square_off(CALL, Product.NRML, 65)
+    await xts_more.square_off(broker, CALL, Product.NRML, 65)
     (sent,) = install.made("PUT", "/portfolio/squareoff")
     assert (sent["squareoffMode"], sent["positionSquareOffQuantityType"], sent["squareOffQtyValue"]) == (
         "Netwise",
         "ExactQty",
         65,
     )
-    await broker.cancel_all(CALL)
+    await xts_more.cancel_all(broker, CALL)
     assert install.made("POST", "/orders/cancelall") == [{"exchangeSegment": "NSEFO", "exchangeInstrumentID": 49543}]
 
 
 # dealer
 
 
-async def test_a_dealer_sees_every_client_and_one(make):
-    broker, install = make("dealer_named")
+async def test_a_dealer_sees_every_client_and_one(make_xts):
+    broker, install = make_xts("dealer_named")
     one, two = broker.for_client("CLI01"), broker.for_client("CLI02")
     await one.place(order())
     await two.place(order("A2", account="CLI02"))
@@ -438,8 +263,8 @@ async def test_a_dealer_sees_every_client_and_one(make):
     assert install.logins == 1
 
 
-async def test_a_default_client_is_for_plain_calls_only(make):
-    broker, install = make("dealer_named", client_id="CLI01")
+async def test_a_default_client_is_for_plain_calls_only(make_xts):
+    broker, install = make_xts("dealer_named", client_id="CLI01")
     await broker.place(order("A1"))
     await broker.place(order("A2", account="CLI02"))
     assert await broker.account() == "CLI01"
@@ -454,16 +279,16 @@ async def test_a_default_client_is_for_plain_calls_only(make):
     assert install.made("DELETE", "/orders")[0]["clientID"] == "CLI02"
 
 
-async def test_a_change_names_the_client_of_its_row_never_the_login(make):
-    broker, install = make("dealer_named", client_id="CLI01")
+async def test_a_change_names_the_client_of_its_row_never_the_login(make_xts):
+    broker, install = make_xts("dealer_named", client_id="CLI01")
     await broker.for_client("CLI02").place(order("A2", account="CLI02"))
     await broker.for_client("").modify(Modify(cl_ord_id="A2", order_qty=130))
     await broker.for_client("").cancel("A2")
     assert [install.made(m, "/orders")[0]["clientID"] for m in ("PUT", "DELETE")] == ["CLI02", "CLI02"]
 
 
-async def test_a_client_that_is_not_mapped_is_refused_before_anything_is_sent(make):
-    broker, install = make("dealer_named")
+async def test_a_client_that_is_not_mapped_is_refused_before_anything_is_sent(make_xts):
+    broker, install = make_xts("dealer_named")
     with pytest.raises(Refused, match="'CLI03' is not mapped to this login; did you mean"):
         await broker.place(order(account="CLI03"))
     with pytest.raises(Refused, match="the dealer's own id"):
@@ -473,11 +298,13 @@ async def test_a_client_that_is_not_mapped_is_refused_before_anything_is_sent(ma
     assert install.made("POST", "/orders") == []
 
 
-async def test_an_empty_list_of_clients_stops_nobody_but_the_dealer(make):
-    broker, install = make("dealer_named")
+async def test_an_empty_list_of_clients_stops_nobody_but_the_dealer(make_xts):
+    broker, install = make_xts("dealer_named")
     install.codes, install.client = [], lambda body: body.get("clientID")
     install.post_orders = lambda body: (
-        ok({"AppOrderID": 5}) if install.rows.update({5: install.row(5, body["clientID"], body)}) is None else None
+        install.ok({"AppOrderID": 5})
+        if install.rows.update({5: install.row(5, body["clientID"], body)}) is None
+        else None
     )
     with pytest.raises(Refused, match="own id"):
         await broker.place(order(account="DLR01"))
@@ -487,8 +314,8 @@ async def test_an_empty_list_of_clients_stops_nobody_but_the_dealer(make):
 @pytest.mark.parametrize(
     ("mode", "sent"), [("client_code", "CLI02"), ("masked", "*****"), ("user_id", "DLR01"), ("omit", None)]
 )
-async def test_client_id_modes_of_a_dealer(make, mode, sent):
-    broker, install = make("dealer_masked", client_id_mode=mode)
+async def test_client_id_modes_of_a_dealer(make_xts, mode, sent):
+    broker, install = make_xts("dealer_masked", client_id_mode=mode)
     install.client = lambda body: "CLI02"
     await broker.place(order(account="CLI02"))
     await broker.cancel("A1")
@@ -496,35 +323,35 @@ async def test_client_id_modes_of_a_dealer(make, mode, sent):
     assert install.made("DELETE", "/orders")[0].get("clientID") == {"user_id": "CLI02"}.get(mode, sent)
 
 
-async def test_a_masked_install_tells_whose_order_it_was(make):
-    broker, _ = make("dealer_masked", client_id_mode="masked")
+async def test_a_masked_install_tells_whose_order_it_was(make_xts):
+    broker, _ = make_xts("dealer_masked", client_id_mode="masked")
     await broker.place(order(account="CLI01"))
     (state,) = await broker.orders()
     assert state.request.account == "CLI01"
 
 
-async def test_an_order_dropped_in_silence_is_unknown(make):
-    broker, install = make("dealer_drops")
+async def test_an_order_dropped_in_silence_is_unknown(make_xts):
+    broker, install = make_xts("dealer_drops")
     with pytest.raises(Unknown, match="may have been dropped: check client_id"):
         await broker.place(order())
     assert len(install.made("POST", "/orders")) == 1
 
 
-async def test_an_event_is_enough_to_know_an_order_was_not_dropped(make):
-    broker, install = make("dealer_drops")
+async def test_an_event_is_enough_to_know_an_order_was_not_dropped(make_xts):
+    broker, install = make_xts("dealer_drops")
     install.script["GET", "/interactive/orders/dealerorderbook"] = lambda body: httpx.Response(503)
 
     def post(body):
         broker.hear("order", json.dumps(install.row(5, "CLI01", body)))  # the event comes before the answer
-        return ok({"AppOrderID": 5})
+        return install.ok({"AppOrderID": 5})
 
     install.script["POST", "/interactive/orders"] = post
     assert await broker.place(order()) == "5"
 
 
 @pytest.mark.parametrize("profile", ["dealer_named", "dealer_empty_positions"])
-async def test_dealer_positions_by_client(make, profile):
-    broker, install = make(profile)
+async def test_dealer_positions_by_client(make_xts, profile):
+    broker, install = make_xts(profile)
     rows = await broker.dealer_positions()
     assert [(r.client_id, r.net_qty) for r in rows] == [("CLI01", 1300), ("CLI02", -65)]
     assert [h.net_qty for h in await broker.positions()] == [1300, -65]
@@ -533,26 +360,53 @@ async def test_dealer_positions_by_client(make, profile):
     assert asked == ([] if profile == "dealer_named" else ["CLI01", "CLI02"] * 2 + ["CLI02"])
 
 
-async def test_money_and_position_changes_are_a_clients(make):
-    broker, install = make("dealer_named")
+async def test_a_dealer_without_positions_where_only_the_dealers_call_answers(make_xts):
+    broker, install = make_xts("dealer_named")
+    install.script["GET", "/interactive/portfolio/dealerpositions"] = lambda body: install.listed([], "portfolio")
+    refusal = install.no("e-trade-00002", "Supplied client not mapped under dealer")
+    install.script["GET", "/interactive/portfolio/positions"] = lambda body: refusal
+    assert await broker.positions() == () == await broker.dealer_positions()
+    install.script["GET", "/interactive/portfolio/dealerpositions"] = lambda body: refusal
+    with pytest.raises(Refused, match="not mapped"):
+        await broker.positions()
+
+
+async def test_a_login_that_names_no_clients_asks_for_those_that_are_known(make_xts):
+    broker, install = make_xts("dealer_named")
+    codes, install.codes = install.codes, []
+    await broker.login()
+    install.codes = codes
+    refusal = install.no("e-trade-00002", "not a dealer")
+    for book in ("orders/dealerorderbook", "orders/dealertradebook", "portfolio/dealerpositions"):
+        install.script["GET", f"/interactive/{book}"] = lambda body: refusal
+    with pytest.raises(Refused, match="not a dealer"):  # an unread book is not an empty one
+        await broker.dealer_orders()
+    await broker.place(order())
+    broker._shared.rows.clear()
+    await broker.cancel("A1")
+    assert [row.client_id for row in await broker.dealer_orders()] == ["CLI01"]
+
+
+async def test_money_and_position_changes_are_a_clients(make_xts):
+    broker, install = make_xts("dealer_named")
     with pytest.raises(Refused, match="for_client"):
         await broker.margins()
     with pytest.raises(Refused, match="for_client"):
-        await broker.cancel_all(CALL)
+        await xts_more.cancel_all(broker, CALL)
     one = broker.for_client("CLI01")
     assert (await one.margins()).available_p == 98765425
     assert install.made("GET", "/user/balance") == [{"clientID": "CLI01"}]
-    await one.cancel_all(CALL)
+    await xts_more.cancel_all(one, CALL)
     assert install.made("POST", "/orders/cancelall")[0]["clientID"] == "CLI01"
     await one.convert(CALL, 65, Product.NRML, Product.MIS)
     assert install.made("PUT", "/portfolio/positions/convert")[0]["clientID"] == "CLI01"
 
 
-async def test_an_install_that_ignores_the_client_is_filtered_here(make):
-    broker, install = make("dealer_named")
+async def test_an_install_that_ignores_the_client_is_filtered_here(make_xts):
+    broker, install = make_xts("dealer_named")
     await broker.place(order())
     await broker.place(order("A2", account="CLI02"))
-    install.script["GET", "/interactive/orders"] = lambda body: ok(list(install.rows.values()))
+    install.script["GET", "/interactive/orders"] = lambda body: install.ok(list(install.rows.values()))
     assert [o.cl_ord_id for o in await broker.for_client("CLI02").orders()] == ["A2"]
 
 
@@ -581,8 +435,8 @@ async def until(test):
             await asyncio.sleep(0.001)
 
 
-async def test_updates_say_each_thing_once_from_events_and_books(make):
-    broker, install = make()
+async def test_updates_say_each_thing_once_from_events_and_books(make_xts):
+    broker, install = make_xts()
     heard, task = await listen(broker)
     await broker.place(order())
     await until(lambda: len(heard) == 1)
@@ -599,8 +453,8 @@ async def test_updates_say_each_thing_once_from_events_and_books(make):
     assert (heard[1].last_qty, heard[1].last_px_p, heard[1].symbol) == (65, 110050, CALL)
 
 
-async def test_updates_find_in_the_books_what_no_event_said(make):
-    broker, install = make()
+async def test_updates_find_in_the_books_what_no_event_said(make_xts):
+    broker, install = make_xts()
     heard, task = await listen(broker)
     await broker.place(order(order_qty=130))
     install.fill(1110037831, 65, 99.0)
@@ -614,8 +468,8 @@ async def test_updates_find_in_the_books_what_no_event_said(make):
     assert str(heard[-1].exec_type) == "canceled"
 
 
-async def test_what_happened_before_is_not_said(make):
-    broker, install = make()
+async def test_what_happened_before_is_not_said(make_xts):
+    broker, install = make_xts()
     await broker.place(order())
     install.fill(1110037831, 65, 99.0)
     heard, task = await listen(broker)
@@ -626,8 +480,8 @@ async def test_what_happened_before_is_not_said(make):
     assert [(r.cl_ord_id, str(r.exec_type)) for r in heard] == [("A2", "new")]
 
 
-async def test_a_client_hears_only_its_own(make):
-    broker, _ = make("dealer_named")
+async def test_a_client_hears_only_its_own(make_xts):
+    broker, _ = make_xts("dealer_named")
     heard, task = await listen(broker.for_client("CLI02"))
     await broker.place(order())
     await broker.place(order("A2", account="CLI02"))
@@ -637,8 +491,8 @@ async def test_a_client_hears_only_its_own(make):
     assert {r.account for r in heard} == {"CLI02"}
 
 
-async def test_updates_survive_what_cannot_be_read(make):
-    broker, install = make()
+async def test_updates_survive_what_cannot_be_read(make_xts):
+    broker, install = make_xts()
     heard, task = await listen(broker)
     install.script["GET", "/interactive/orders"] = lambda body: httpx.Response(503)
     broker.hear("order", "{broken")
@@ -648,7 +502,7 @@ async def test_updates_survive_what_cannot_be_read(make):
     broker.hear("order", install.rows[1110037831])
     await until(lambda: heard)
     assert broker._shared.odd_events == 1
-    install.script["GET", "/interactive/orders"] = lambda body: ok([{"OrderStatus": "New"}])
+    install.script["GET", "/interactive/orders"] = lambda body: install.ok([{"OrderStatus": "New"}])
     await until(lambda: broker._shared.odd_events > 1)
     assert not task.done()
     await broker.close()

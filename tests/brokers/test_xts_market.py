@@ -302,6 +302,74 @@ async def test_an_install_that_counts_in_minutes_is_found_out_once(make):
     assert [b["compressionValue"] for b in install.made("GET", "/instruments/ohlc")] == ["60", "1", "1"]
 
 
+def moment(text):
+    month, day, year, clock = text.split()
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    return ist_ns(dt.date(int(year), months.index(month) + 1, int(day)), dt.time.fromisoformat(clock))
+
+
+@pytest.mark.parametrize("most_days", [1, 3, 7, 30])
+async def test_a_long_range_is_read_in_pieces_that_the_install_takes(make, most_days):
+    """Range per call limited, by how much is UNSURE: seven days are asked for, and less where that is refused."""
+    day_ns = 86_400 * 10**9
+    stamps = [START + k * day_ns // 4 for k in range(80)]
+
+    def ohlc(body):
+        first, last = moment(body["startTime"]), moment(body["endTime"])
+        if last - first >= most_days * day_ns:
+            return no("e-ohlc-0001", "Date range exceeds the limit")
+        rows = [f"{(at + 59 * 10**9) // 10**9 + 19_800}|1|2|1|2|5|6|" for at in stamps if first <= at <= last]
+        return ok({"dataReponse": ",".join(rows)})
+
+    install = Install()
+    install.script["GET", "/instruments/ohlc"] = ohlc
+    bars = await make(install).candles("NSEFO", 1, START, START + 20 * day_ns)
+    assert [bar.start_ns for bar in bars] == stamps
+    asked = [(moment(b["startTime"]), moment(b["endTime"])) for b in install.made("GET", "/instruments/ohlc")]
+    taken = [(a, b) for a, b in asked if b - a < most_days * day_ns]
+    assert (taken[0][0], taken[-1][1]) == (START, START + 20 * day_ns)
+    assert all(b + 10**9 == c for (_, b), (c, _) in itertools.pairwise(taken)), (
+        "no second is asked for twice or left out"
+    )
+
+
+async def test_an_unknown_instrument_is_asked_for_once_and_a_day_is_not_halved(make):
+    install = Install()
+    install.script["GET", "/instruments/ohlc"] = lambda body: no("e-instrument-0001", "unknown")
+    market = make(install)
+    with pytest.raises(Refused):
+        await market.candles("NSEFO", 1, START, START + 5 * 86_400 * 10**9)
+    assert len(install.made("GET", "/instruments/ohlc")) == 1
+    install.script["GET", "/instruments/ohlc"] = lambda body: no("e-ohlc-0001", "no")
+    with pytest.raises(Refused):
+        await market.candles("NSEFO", 1, START, START + 3600 * 10**9)
+    assert len(install.made("GET", "/instruments/ohlc")) == 2
+
+
+LISTED = {
+    "objects": {"subscribedList": [{"exchangeSegment": 2, "exchangeInstrumentID": 49543}]},
+    "bare-list": [{"ExchangeSegment": "NSEFO", "ExchangeInstrumentID": "49543"}],
+    "texts": {"quotesList": ["2_49543"]},
+    "json-texts": {"listQuotes": ['{"ExchangeSegment":2,"ExchangeInstrumentID":49543}', "no json", None]},
+    "deeper": {"result": {"instruments": [{"exchangeSegment": "2", "exchangeInstrumentID": "49,543"}]}},
+}
+
+
+@pytest.mark.parametrize("shape", LISTED)
+async def test_the_subscriptions_of_a_session_in_any_shape(make, shape):
+    install = Install()
+    install.script["GET", "/instruments/subscription"] = lambda body: ok(LISTED[shape])
+    assert await make(install).subscriptions(1502) == ((2, 49543),)
+    assert install.made("GET", "/instruments/subscription") == [{"xtsMessageCode": "1502"}]
+
+
+@pytest.mark.parametrize("shape", [[], "", {}, None, {"quotesList": []}, "nothing", [5, {"exchangeInstrumentID": 1}]])
+async def test_a_session_without_subscriptions(make, shape):
+    install = Install()
+    install.script["GET", "/instruments/subscription"] = lambda body: ok(shape)
+    assert await make(install).subscriptions(1502) == ()
+
+
 async def test_days_and_sizes(make):
     install = Install()
     install.script["GET", "/instruments/ohlc"] = lambda body: ok({"dataReponse": ""})

@@ -7,6 +7,7 @@ import json
 import logging
 import traceback
 
+import msgspec
 import pytest
 
 from toolkit.brokers.tokens import TokenStore
@@ -381,6 +382,16 @@ async def test_retry_after_is_obeyed_within_the_time_a_call_has(door, link):
     assert len(door.made("GET", "/interactive/user/profile")) == 1
     with pytest.raises(Retryable, match="limit for others is used up"):  # and the whole bucket keeps away
         await link.call("margin", json={})
+
+
+async def test_each_book_has_a_limit_of_its_own(door, tmp_path):
+    link = make(door, tmp_path, terms=msgspec.structs.replace(QUICK, books_per_s=1, total_s=0.8))
+    for path in ("orders", "orders/trades", "portfolio/positions", "user/balance"):
+        door.say("GET", f"/interactive/{path}", ok([]))
+    for op in ("orders", "trades", "positions", "balance"):
+        await link.call(op)
+    with pytest.raises(Retryable, match="limit for books /orders is used up"):
+        await link.call("orders")
 
 
 async def test_an_empty_book_comes_as_an_error(door, link):

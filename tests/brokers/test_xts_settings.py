@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from toolkit.brokers.kite_settings import PlainHttp
 from toolkit.brokers.xts_settings import XtsSettings, XtsTerms, id_mode, looked_up, xts_settings
 from toolkit.config import Settings
 from toolkit.errors import BadSetting
@@ -86,7 +87,8 @@ def test_what_is_wrong_is_named(options, words):
 
 def test_plain_http_to_a_host_that_is_named():
     tree = Settings.load(environ={"TOOLKIT_RISK__ALLOW_PLAIN_HTTP": "xts.lan"})
-    assert xts_settings(tree, root="http://xts.lan:3000").root == "http://xts.lan:3000"
+    with pytest.warns(PlainHttp, match=r"no TLS to xts\.lan"):
+        assert xts_settings(tree, root="http://xts.lan:3000").root == "http://xts.lan:3000"
 
 
 def test_hostlookup_alone_is_enough_and_keeps_its_path():
@@ -117,7 +119,8 @@ def test_what_a_host_lookup_names(given, expected):
 def test_a_host_lookup_cannot_lead_away_from_tls():
     with pytest.raises(BadSetting, match="connectionString: plain http to evil"):
         looked_up("http://evil.test/1interactive")
-    assert looked_up("http://xts.lan/1interactive", ("xts.lan",)) == "http://xts.lan/1interactive"
+    with pytest.warns(PlainHttp, match=r"no TLS to xts\.lan"):
+        assert looked_up("http://xts.lan/1interactive", ("xts.lan",)) == "http://xts.lan/1interactive"
 
 
 def test_terms_stay_within_ten_seconds():

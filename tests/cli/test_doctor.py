@@ -39,6 +39,14 @@ def test_kite_without_a_key_or_token_is_not_ready_and_says_what_to_do(env, capsy
     assert "nothing listens" in found["kite: reachable"]["text"]
 
 
+def test_xts_without_keys_is_not_ready_and_says_what_to_do(env, capsys, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_XTS__ROOT", "http://127.0.0.1:9")
+    for name in ("xts-pro", "xts-client"):
+        code, ready, found = rows(capsys, "--broker", name)
+        assert (code, ready) == (1, False)
+        assert f"or run: toolkit login {name}" in found[f"{name}: token"]["text"]
+
+
 def test_an_unknown_broker(env, capsys):
     assert run(["doctor", "--broker", "kyte"]) == 1
     assert "did you mean 'kite'" in capsys.readouterr().err

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from toolkit.brokers.one_act import limits_of
 from toolkit.cli.app import run
-from toolkit.cli.order import _limits
 from toolkit.errors import BadSetting
 from toolkit.orders.settings import EngineSettings
 from toolkit.risk.settings import RiskSettings
@@ -84,12 +84,18 @@ def test_a_dry_run_shows_everything_and_places_nothing(capsys, home):
         (("cancel", "X", "--broker", "kite"), 2, "needs --live ACCOUNT"),
         (("place", CE, "--side", "BUY"), 2, "either --lots or --qty"),
         (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "kyte"), 2, "did you mean 'kite'"),
-        (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "xts-pro"), 2, "is planned"),
+        (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "xts-pro"), 2, "needs --live ACCOUNT"),
+        (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "xts-client", "--account", "C1"), 2, "needs --live"),
+        (("place", CE, "--side", "BUY", "--lots", "1", "--price", "1", "--account", "ACC"), 3, "is not 'ACC'"),
         (("list", "--live", "AB1234"), 2, "leave it out on paper"),
         (("list", "--broker", "kite", "--at", "11:00"), 2, "are for paper"),
-        (("place", CE, "--side", "UP", "--lots", "1", "--price", "1"), 2, "--side must be one of BUY, SELL"),
+        (("place", CE, "--side", "UP", "--lots", "1", "--price", "1"), 3, "side must be one of BUY, SELL, was 'UP'"),
         (("place", "NIFTY 14JUL2026 25455 CE", "--side", "BUY", "--lots", "1", "--price", "1"), 1, "did you mean"),
-        (("place", CE, "--side", "BUY", "--lots", "1", "--price", "1.001"), 1, "whole number of paise"),
+        (
+            ("place", CE, "--side", "BUY", "--lots", "1", "--price", "1.001"),
+            3,
+            "price must be rupees above 0 to 10000000, in whole paise, was 1.001",
+        ),
         (("show", "NOPE"), 1, "no order 'NOPE' today"),
         (("modify", "NOPE", "--price", "5"), 3, "no order 'NOPE'"),
     ],
@@ -143,9 +149,64 @@ def test_live_on_a_simulated_kite(capsys, live):
     assert len(json.loads(call(capsys, "list", "--json", "--broker", "kite")[1])["orders"]) == 2
 
 
+@pytest.fixture
+def dealer(home, tmp_path, monkeypatch):
+    """A simulated XTS of a dealer as a user starts it; this machine's own limits out of the way."""
+    words = ["sim", "xts", "--at", "11:05", "--profile", "dealer_named", "--set", "rates=off", "--record"]
+    monkeypatch.setattr("toolkit.brokers.xts_session.quotas", lambda terms: ())
+    with subprocess.Popen(
+        [sys.executable, "-m", "toolkit", *words, str(tmp_path / "r.jsonl")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        ready = json.loads(process.stdout.readline())
+        for name, value in {**ready["env"], "TOOLKIT_ENGINE__CLOCK": "venue"}.items():
+            monkeypatch.setenv(name, value)
+        yield ready
+        process.terminate()
+
+
+def test_live_for_a_dealers_client(capsys, dealer):
+    one = ("--broker", "xts-client", "--account", "CLI01", "--live", "CLI01")
+    two = ("--broker", "xts-client", "--account", "CLI02", "--live", "CLI02")
+    code, row, err = placed(capsys, "--lots", "1", "--price", "125", *one)
+    assert (code, row["ord_status"], row["account"], row["broker"]) == (0, "filled", "CLI01", "xts-client"), err
+    assert isinstance(row["order_id"], str)
+    code, row, _ = placed(capsys, "--lots", "2", "--price", "90", "--order-source", "ALGO7", *two)
+    assert (code, row["ord_status"], row["order_qty"], row["account"]) == (0, "new", 130, "CLI02")
+    code, out, _ = call(capsys, "modify", row["cl_ord_id"], "--price", "90.5", "--json", *two)
+    assert (code, json.loads(out)["price"]) == (0, 90.5)
+    code, out, _ = call(capsys, "cancel", row["cl_ord_id"], "--json", *two)
+    assert (code, json.loads(out)["ord_status"]) == (0, "canceled")
+    for account, states in (("CLI01", ["filled"]), ("CLI02", ["canceled"])):
+        out = call(capsys, "list", "--json", "--broker", "xts-client", "--account", account)[1]
+        assert [(o["account"], o["ord_status"]) for o in json.loads(out)["orders"]] == [(account, states[0])]
+    with open(dealer["record"], encoding="utf-8") as file:
+        sent = [r["fields"] for r in map(json.loads, file) if r.get("call") == "POST /interactive/orders"]
+    assert [(f["clientID"], f["apiOrderSource"]) for f in sent] == [("CLI01", "WEBAPI"), ("CLI02", "ALGO7")]
+
+
+WRONG = (
+    (("--lots", "1", "--account", "CLI01", "--live", "CLI02"), 3, "is not 'CLI02'; type your own account in full"),
+    (("--lots", "1", "--account", "CLI09", "--live", "CLI09"), 3, "'CLI09' is not mapped to this login"),
+    (("--lots", "1", "--account", "DLR01", "--live", "DLR01"), 3, "the dealer's own id"),
+    (("--lots", "1", "--account", "CLI01"), 2, "needs --live ACCOUNT"),
+    (("--qty", "66", "--account", "CLI01", "--live", "CLI01"), 3, "multiple of the lot 65, was 66"),
+    (("--lots", "1", "--account", "CLI01", "--live", "CLI01", "--price", "90.02"), 3, "multiple of the tick"),
+)
+
+
+def test_what_a_dealer_gets_wrong_is_one_line_and_sends_nothing(capsys, dealer):
+    for words, code, text in WRONG:
+        price = () if "--price" in words else ("--price", "90")
+        found, _, err = call(capsys, "place", CE, "--side", "BUY", *words, *price, "--broker", "xts-client")
+        assert (found, len(err.strip().splitlines())) == (code, 1), err
+        assert text in err
+    with open(dealer["record"], encoding="utf-8") as file:
+        assert not [row for row in map(json.loads, file) if row.get("call") == "POST /interactive/orders"]
+
+
 def test_more_than_eight_messages_a_second_are_for_simulated_brokers():
     fast = EngineSettings(throttle_per_s=50)
-    assert _limits(RiskSettings(), fast, True).max_messages_per_s == 50
-    assert _limits(RiskSettings(), EngineSettings(throttle_per_s=3), False).max_messages_per_s == 3
+    assert limits_of(RiskSettings(), fast, True).max_messages_per_s == 50
+    assert limits_of(RiskSettings(), EngineSettings(throttle_per_s=3), False).max_messages_per_s == 3
     with pytest.raises(BadSetting, match="over 8 is for simulated brokers, was 50"):
-        _limits(RiskSettings(), fast, False)
+        limits_of(RiskSettings(), fast, False)

@@ -1,4 +1,4 @@
-"""What every broker behind the port must do: paper in this process, Kite over its wire to the simulated Kite."""
+"""What every broker behind the port must do: paper in this process, the others over their wire to a simulated one."""
 
 from __future__ import annotations
 
@@ -81,12 +81,24 @@ class KiteRig:
                 await asyncio.sleep(0.005)
 
 
+class XtsRig(KiteRig):
+    """XTS under test: own account, or a dealer's first client. The market is that of Kite's rig."""
+
+    def __init__(self, sim) -> None:
+        super().__init__(sim)
+        self.account = sim.app.clients[0]
+
+
 @pytest.fixture(params=NAMES)
-async def rig(request, kite_sim):
+async def rig(request, kite_sim, xts_sim):
     if request.param == "paper":
         yield PaperRig()
         return
-    made = await KiteRig(await kite_sim()).start()
+    if request.param == "kite":
+        made = await KiteRig(await kite_sim()).start()
+    else:
+        profile = "investor" if request.param == "xts-pro" else "dealer_named"
+        made = await XtsRig(await xts_sim(profile=profile)).start()
     yield made
     await made.broker.close()
 
@@ -105,12 +117,12 @@ async def listen(broker):
             heard.append(report)
 
     task = asyncio.create_task(run())
-    await asyncio.sleep(0.1 if broker.name == "kite" else 0)
+    await asyncio.sleep(0 if broker.name == "paper" else 0.1)
     return heard, task
 
 
 def test_every_broker_that_can_be_made_is_under_contract():
-    assert set(NAMES) == set(CAPABILITIES) == {"kite", "paper"}
+    assert set(NAMES) == set(CAPABILITIES) == {"kite", "paper", "xts-client", "xts-pro"}
 
 
 async def test_it_is_a_broker(rig):

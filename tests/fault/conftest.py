@@ -17,7 +17,11 @@ S = 1_000_000_000
 class Venue:
     """Speaks Kite's ticker wire on loopback; keeps what each client said and lets the test break things."""
 
+    MODES = ("ltp", "quote", "full")
+    DEAD = "half-open: no byte for 8."
+
     def __init__(self) -> None:
+        self.deaf = False
         self.said: list[list[dict]] = []
         self.links: list = []
         self.refuse: list[int] = []
@@ -85,6 +89,116 @@ class Venue:
             options = {"timer": hand.timer, "sleep": hand.sleep, "clock": hand.timer, **options}
         return MarketFeed(KiteWire(f"ws://127.0.0.1:{self.port}", "key", lambda: "token"), **options)
 
+    async def beat(self) -> None:
+        """Say that the link lives, and nothing else."""
+        await self.links[-1].send(b"\x00")
+
+    async def show(self, *tokens: int) -> None:
+        """Let instruments tick."""
+        await self.links[-1].send(binary_frame(*(full_packet(t) for t in tokens)))
+
+
+class XtsVenue(Venue):
+    """Speaks XTS's market-data socket (Engine.IO 3, packets) with subscriptions of its own session beside it."""
+
+    MODES = ("quote", "full")
+    DEAD = "no pong within 4 s"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = XtsDesk()
+        self.rng = random.Random(7)
+
+    async def talk(self, ws) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        from toolkit.market.socketio import encode_open
+
+        if self.rng.random() < 0.5:
+            self.desk.subscribed = frozenset()  # somebody has logged in anew meanwhile
+        await ws.send(encode_open("sid", 25_000, 5_000))
+        await ws.send("40")
+        self.said.append([])
+        self.links.append(ws)
+        with contextlib.suppress(ConnectionClosed):
+            async for text in ws:
+                self.said[-1].append(text)
+                if text == "2" and not self.deaf:
+                    await ws.send("3")
+        self.links.remove(ws)
+
+    def modes(self) -> dict[int, str]:
+        codes: dict[int, set[int]] = {}
+        for segment, instrument, code in self.desk.subscribed:
+            codes.setdefault(segment << 32 | instrument, set()).add(code)
+        names = {frozenset({1501}): "quote", frozenset({1502, 1510}): "full"}
+        return {token: names.get(frozenset(found), "?") for token, found in sorted(codes.items())}
+
+    def feed(self, hand=None, **options):
+        from toolkit.market.feed import MarketFeed
+        from toolkit.market.xts_feed import XtsWire
+        from toolkit.market.xts_socket import Door
+
+        async def door():
+            return Door(f"http://127.0.0.1:{self.port}/apimarketdata", "token", "U")
+
+        if hand is not None:
+            options = {"timer": hand.timer, "sleep": hand.sleep, "clock": hand.timer, **options}
+        return MarketFeed(XtsWire(door, {"publishFormat": "JSON"}, desk=self.desk), **options)
+
+    async def beat(self) -> None:
+        await self.links[-1].send("6")  # Engine.IO's "nothing"
+
+    async def show(self, *tokens: int) -> None:
+        for frame in xts_frames(*(xts_packet(t) for t in tokens)):
+            await self.links[-1].send(frame)
+
+
+class XtsDesk:
+    """Subscriptions of a session, without snapshots."""
+
+    def __init__(self) -> None:
+        self.subscribed = frozenset()
+
+    async def subscribe(self, places, code):
+        from types import SimpleNamespace
+
+        self.subscribed |= {(*place, code) for place in places}
+        return SimpleNamespace(ticks=())
+
+    async def unsubscribe(self, places, code) -> None:
+        self.subscribed -= {(*place, code) for place in places}
+
+    async def renew(self, places, code):
+        await self.unsubscribe(places, code)
+        return await self.subscribe(places, code)
+
+    async def quotes(self, places, code=1502):
+        return {}
+
+    async def leave(self) -> None:
+        """It holds nothing."""
+
+
+def xts_packet(
+    token: int, ltp: float = 100.0, volume: int = 0, *, raw_s: int = 0, deflated: bool = False, wide: bool = False
+):
+    from toolkit.sim.xts_frames import packet
+
+    level = {"Size": 75, "Price": ltp, "TotalOrders": 1}
+    names = ("LastTradedQunatity", "TotalBuyQuantity", "TotalSellQuantity", "TotalTradedQuantity", "LastTradedTime")
+    touch = dict.fromkeys(names, 0) | dict.fromkeys(("Open", "High", "Low", "Close", "AverageTradedPrice"), ltp)
+    touch |= {"BidInfo": level, "AskInfo": level, "LastTradedPrice": ltp, "LastUpdateTime": raw_s, "PercentChange": 0}
+    touch |= {"TotalTradedQuantity": volume, "TotalValueTraded": None}
+    event = {"MessageCode": 1501, "ExchangeSegment": token >> 32, "ExchangeInstrumentID": token & 0xFFFFFFFF}
+    return packet(event | {"ExchangeTimeStamp": raw_s, "Touchline": touch}, wide=wide, deflated=deflated)
+
+
+def xts_frames(*packets: bytes) -> list[str | bytes]:
+    from toolkit.market.socketio import encode_event
+
+    return [f if isinstance(f, str) else b"\x04" + f for f in encode_event("xts-binary-packet", b"".join(packets))]
+
 
 class Hand:
     """Time that stands still until the test moves it."""
@@ -136,7 +250,7 @@ class Hand:
         """Let time pass on a link that the server keeps alive with heartbeats."""
         end = self.now_ns + int(seconds * S)
         while self.now_ns < end:
-            await venue.links[-1].send(b"\x00")
+            await venue.beat()
             await self.until(lambda: feed._links[0].session._byte_ns >= self.now_ns, step_s=0)
             await self.move(min(step_s, (end - self.now_ns) / S))
 
@@ -157,6 +271,8 @@ class Packets:
 
     full = staticmethod(full_packet)
     frame = staticmethod(binary_frame)
+    xts = staticmethod(xts_packet)
+    xts_frames = staticmethod(xts_frames)
 
 
 @pytest.fixture
@@ -165,9 +281,10 @@ def packets():
 
 
 @pytest.fixture
-async def venue():
+async def venue(request):
+    """A server of Kite's wire; of XTS's where the test is asked for it (``both_wires``)."""
     pytest.importorskip("websockets", reason="the feed is in the extra kite")
-    made = await Venue().open()
+    made = await (XtsVenue if getattr(request, "param", "kite") == "xts" else Venue)().open()
     yield made
     await made.close()
 
@@ -186,3 +303,9 @@ def seed():
     found = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
     print(f"seed: FAULT_SEED={found}")
     return found
+
+
+@pytest.fixture
+def rounds():
+    """``rounds(1000)``: how often the full form of a fault test strikes; ``FAULT_ROUNDS`` says another number."""
+    return lambda usual: int(os.environ.get("FAULT_ROUNDS", usual))

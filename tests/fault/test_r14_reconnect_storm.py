@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 S = 1_000_000_000
-MODES = ("ltp", "quote", "full")
+both_wires = pytest.mark.parametrize("venue", ["kite", "xts"], indirect=True)
 
 
 def handles() -> int:
@@ -25,7 +25,7 @@ async def storm(venue, hand, packets, seed: int, disconnects: int, tokens: int) 
     async def token_is_good() -> None:
         return None
 
-    wanted = {257 + 256 * i: MODES[i % 3] for i in range(tokens)}
+    wanted = {257 + 256 * i: venue.MODES[i % len(venue.MODES)] for i in range(tokens)}
     feed = venue.feed(hand, rng=rng, probe=token_is_good)
     feed.want(wanted)
     await hand.connected(venue, 1, wanted)
@@ -45,7 +45,7 @@ async def storm(venue, hand, packets, seed: int, disconnects: int, tokens: int) 
         await hand.until(lambda: feed.state != "live")
         if rng.random() < 0.5:  # the wish changes while the link is down
             gone, new = rng.choice(sorted(wanted)), 257 + 256 * (tokens + turn)
-            wanted = {**{t: m for t, m in wanted.items() if t != gone}, new: rng.choice(MODES)}
+            wanted = {**{t: m for t, m in wanted.items() if t != gone}, new: rng.choice(venue.MODES)}
             feed.want(wanted)
         await hand.connected(venue, before + 1, wanted)  # no time passes between the accept and the last command
         await hand.until(lambda: feed.state == "live" and len(venue.links) == 1, step_s=0)
@@ -59,15 +59,18 @@ async def storm(venue, hand, packets, seed: int, disconnects: int, tokens: int) 
     await feed.close()
 
 
+@both_wires
 async def test_twenty_disconnects_restore_every_subscription(venue, hand, packets, seed) -> None:
     await storm(venue, hand, packets, seed, disconnects=20, tokens=300)
 
 
 @pytest.mark.soak
+@both_wires
 async def test_a_hundred_disconnects_with_three_thousand_tokens(venue, hand, packets, seed) -> None:
     await storm(venue, hand, packets, seed, disconnects=100, tokens=2800)
 
 
+@both_wires
 async def test_a_server_that_accepts_and_drops_at_once_is_not_hammered(venue, hand) -> None:
     feed = venue.feed(hand, rng=random.Random(1))
     feed.want({257: "full"})

@@ -12,11 +12,15 @@ import toolkit as tk
 
 def test_the_top_holds_these_names_and_no_more() -> None:
     assert sorted(tk.__all__) == [
+        "Desk",
         "Replay",
         "Session",
         "Strategy",
         "__version__",
+        "allocate",
+        "attach",
         "connect",
+        "desk",
         "errors",
         "oi",
         "open_session",
@@ -62,4 +66,6 @@ def test_pricing_and_oi_keep_their_promised_names() -> None:
 
 def test_portfolio_and_risk_keep_the_names_that_stand() -> None:
     assert [name for name in ("positions", "charges", "charges_by_fill") if not hasattr(tk.portfolio, name)] == []
-    assert [name for name in ("check", "Limits") if not hasattr(tk.risk, name)] == []
+    assert [
+        name for name in ("check", "Limits", "scenario_grid", "risk_array", "span_margin") if not hasattr(tk.risk, name)
+    ] == []

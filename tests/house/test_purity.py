@@ -14,10 +14,33 @@ PURE_ROOMS = {"pricing", "oi", "market", "strategies", "orders", "risk", "portfo
 EDGES = {
     "market/files",  # importers of official files
     "market/feed.py",  # the feed runner
+    "market/feed_link.py",  # one connection of it
+    "market/hub.py",  # one feed for everybody in the process
     "orders/engine.py",  # the one writer: journal, send
+    "orders/live.py",  # the same in one asyncio loop, against a broker
+    "orders/live_books.py",
+    "orders/live_checks.py",
+    "orders/live_deciders.py",
+    "orders/live_figures.py",
+    "orders/live_brakes.py",
+    "orders/live_journal.py",
+    "orders/live_watch.py",
+    "orders/live_wire.py",
+    "orders/meters.py",  # what its orders did
+    "orders/routing.py",  # orders over the accounts of one process
+    "orders/station.py",  # the process: engines, market and alerts
+    "orders/lookout.py",  # its view of the accounts' risk
     "sim/servers",  # the wire over loopback
 }
-NUMBA_ROOMS = ("pricing/", "oi/", "risk/", "market/kite_wire.py", "market/xts_wire.py", "batch/fast.py")
+NUMBA_ROOMS = (
+    "pricing/",
+    "oi/",
+    "risk/",
+    "market/kite_wire.py",
+    "market/xts_wire.py",
+    "market/xts_rows.py",
+    "batch/fast.py",
+)
 THREADS_IN = "pricing/parallel.py"
 
 BANNED_MODULES = {

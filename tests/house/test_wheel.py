@@ -45,24 +45,42 @@ def clean_environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "HOME": str(tmp_path), "TOOLKIT_HOME": str(tmp_path / "home")}
 
 
-def test_the_demo_runs_from_the_unpacked_wheel_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("site")
     zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def run(site: Path, tmp_path: Path, *words: str) -> str:
     empty = tmp_path / "empty"
-    empty.mkdir()
+    empty.mkdir(exist_ok=True)
     env = {**clean_environment(tmp_path), "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
-    where = subprocess.run(
-        [sys.executable, "-c", "import toolkit; print(toolkit.__file__)"],
-        cwd=empty,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert where.stdout.strip().startswith(str(site)), where.stdout + where.stderr
-    done = subprocess.run([sys.executable, "-m", "toolkit", "demo"], cwd=empty, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "report.html" in done.stdout
-    assert list(empty.rglob("report.html"))
+    done = subprocess.run([sys.executable, *words], cwd=empty, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_unpacked_wheel_finds_its_own_code_tables_and_session(unpacked: Path, tmp_path: Path) -> None:
+    code = """
+import toolkit as tk
+from toolkit import tables
+from toolkit.config import share
+print(tk.__file__)
+print(tables.calendar("NSE") is not None, share("notebooks", "01_replay_a_day.ipynb").is_file())
+print(tk.open_session(share("data", "sample")).underlyings())
+"""
+    where, found, underlyings = run(unpacked, tmp_path, "-c", code).strip().splitlines()
+    assert where.startswith(str(unpacked))
+    assert found == "True True"
+    assert "NIFTY" in underlyings
+    assert "replay" in run(unpacked, tmp_path, "-m", "toolkit", "--help")
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_the_unpacked_wheel_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
+    assert "report.html" in run(unpacked, tmp_path, "-m", "toolkit", "demo")
+    assert list((tmp_path / "empty").rglob("report.html"))
 
 
 @pytest.mark.slow

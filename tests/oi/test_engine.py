@@ -43,7 +43,7 @@ def price(units):
     return np.stack([call, put], axis=1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 50),
     baseline=st.sampled_from(["open", "prev_close", "rolling", "expiry"]),

@@ -53,6 +53,19 @@ def test_the_record_comes_before_the_send(scene):
     assert s.core.orders["USER1"].ord_status is OrdStatus.PENDING_NEW
 
 
+def test_a_request_is_pending_though_the_exchange_stamps_ahead_of_our_clock(scene):
+    s = scene()
+    s.core.submit(s.now, request(s))
+    s.core.on_report(heard("USER1", ExecType.NEW, s.now + 9 * 10**8))
+    s.core.modify(s.now, Modify(cl_ord_id="USER1", order_qty=75, price_p=9995))
+    assert s.core.orders["USER1"].ord_status is OrdStatus.PENDING_REPLACE
+    s.core.on_report(heard("USER1", ExecType.REPLACED, s.now + 95 * 10**7, price_p=9995))
+    s.core.cancel(s.now, "USER1")
+    assert s.core.orders["USER1"].ord_status is OrdStatus.PENDING_CANCEL
+    s.core.on_report(heard("USER1", ExecType.CANCELED, s.now + 96 * 10**7))
+    assert s.core.orders["USER1"].ord_status is OrdStatus.CANCELED
+
+
 def test_the_same_id_is_the_same_order(scene):
     s = scene()
     s.core.submit(s.now, request(s))

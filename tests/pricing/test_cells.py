@@ -12,12 +12,12 @@ from toolkit.pricing.cells import CELL, READ, WRITE, known, part, readable, row_
 
 @njit
 def place(table, cell, flags):
-    return part(table, cell, flags)
+    return part(table, cells.address(cell), flags)
 
 
 @njit
 def total(table, cell):
-    at, n = part(table, cell, READ)
+    at, n = part(table, cells.address(cell), READ)
     return row_at(at, max(n, 1)).sum() if n > -2 else -1.0
 
 
@@ -46,7 +46,7 @@ def test_free_threading_and_short_words_are_not_read(monkeypatch):
 
 
 def test_known_addresses(table):
-    assert table.tolist() == [id(float), id(np.float64), id(np.ndarray), id(np.dtype("f8"))]
+    assert table.tolist() == [id(float), id(np.float64), id(np.ndarray), id(np.dtype("f8")), id(tuple)]
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 1000])
@@ -113,10 +113,22 @@ def test_no_reference_is_kept_or_lost(read, table):
 def test_the_row_is_the_memory_itself(table):
     @njit
     def double(cells_, cell):
-        at, n = part(cells_, cell, WRITE)
+        at, n = part(cells_, cells.address(cell), WRITE)
         row_at(at, n)[:] *= 2.0
         return n
 
     row = np.ones(5)
     assert double.compile((CELL, CELL))(table, row) == 5
     assert row.tolist() == [2.0] * 5
+
+
+def test_only_a_tuple_of_that_many_has_items(table):
+    @njit
+    def where(table, cell, count):
+        return cells.items(table, cell, count)
+
+    find = where.compile((CELL, CELL, cells.types.int64))
+    pair = (1.0, 2.0)
+    assert find(table, pair, 2) == id(pair) + tuple.__basicsize__
+    for other in ((1.0,), [1.0, 2.0], "ab", 2, None):
+        assert find(table, other, 2) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -88,11 +91,13 @@ def test_outputs_that_overlap_an_input_are_refused():
     assert call(memory[:200], memory[100:300]) < 0
     assert np.array_equal(memory, np.concatenate([K, K]))
     assert call(memory[:200], memory[200:]) > 0
-    six = [np.empty(200) for _ in range(6)]
+    six = tuple(np.empty(200) for _ in range(6))
     values = (ONES, 100.0, six[4], 0.1, 0.2, ABSENT, ABSENT)
-    assert greeks_entry.call(KNOWN, *values, False, *six) < 0
-    short = [*six[:5], np.empty(199)]
-    assert greeks_entry.call(KNOWN, ONES, 100.0, K, 0.1, 0.2, ABSENT, ABSENT, False, *short) < 0
+    assert greeks_entry.call(KNOWN, *values, False, six) < 0
+    values = (ONES, 100.0, K, 0.1, 0.2, ABSENT, ABSENT)
+    for refused in ((*six[:5], np.empty(199)), six[:5], list(six), six[0], (*six[:5], None)):
+        assert greeks_entry.call(KNOWN, *values, False, refused) < 0
+    assert greeks_entry.call(KNOWN, *values, False, six) > 0
 
 
 def test_direct_takes_numbers_and_out():
@@ -119,3 +124,16 @@ def test_plain():
     assert type(plain(np.int8(3))) is float
     assert plain("CE") == "CE"
     assert plain(None) is None
+
+
+def test_the_first_price_leaves_scipy_out_and_numba_whole():
+    program = (
+        "import sys, numpy as np\n"
+        "from toolkit import pricing\n"
+        "pricing.price(1, 100.0, 101.0, 0.1, 0.2)\n"
+        "assert 'scipy.linalg' not in sys.modules\n"
+        "from numba import njit\n"
+        "print(njit(lambda a: np.dot(a, a))(np.arange(4.0)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "14.0\n", done.stderr

@@ -55,6 +55,16 @@ def test_extreme_scales_and_deep_underflow():
     assert (strip >= 0.0).all()
 
 
+@pytest.mark.parametrize(("t", "v"), [(1e-60, 1e-30), (1e-9, 1e-3), (1e-80, 1e-80), (1e-20, 1e-90)])
+@pytest.mark.parametrize("k", [50.0, 100.0, 200.0])
+def test_hardly_any_total_volatility_is_none(k, t, v):
+    for w in (1.0, -1.0):
+        got = pricing.price_greeks(w, 100.0, k, t, v)
+        assert got.price == pytest.approx(max(w * (100.0 - k), 0.0), abs=1e-5)
+        assert got.delta == pytest.approx(w * (0.5 if k == 100.0 else float(w * (100.0 - k) > 0.0)))
+        assert (got.gamma > 0.0) == (k == 100.0)
+
+
 def test_higher_greeks_at_the_limits():
     with np.errstate(all="raise"):
         for t, v in ((0.0, 0.2), (0.5, 0.0)):

@@ -43,6 +43,12 @@ def test_exp():
     assert normal.exp_poly(0.0) == 1.0
 
 
+def test_density():
+    phi = lambda z: mp.exp(z) / mp.sqrt(2 * mp.pi)  # noqa: E731
+    assert worst(normal.density_poly, phi, -(10.0 ** rng.uniform(-8, 2.84, 600))) < 3.0
+    assert normal.density_poly(0.0) == 1.0 / math.sqrt(2.0 * math.pi)
+
+
 def test_expm1():
     points = np.concatenate([rng.uniform(-1e-3, 1e-3, 300), rng.uniform(-3, 3, 300)])
     assert worst(normal.expm1_poly, mp.expm1, points) < 8.0
@@ -78,6 +84,32 @@ def test_bracket():
     exact = lambda z: 1 - z * exact_mills(z)  # noqa: E731
     assert worst(normal.bracket, exact, rng.uniform(0, 4, 400)) < 6.0
     assert worst(normal.bracket, exact, rng.uniform(4, 40, 300)) < 16.0
+
+
+def middle(h, t):
+    return (exact_mills(h - t) + exact_mills(h + t)) / 2
+
+
+def test_series_of_mills_means():
+    for _ in range(300):
+        h = rng.uniform(0, 10)
+        t = 10.0 ** rng.uniform(-6, math.log10(0.125))
+        with mp.workdps(80):
+            want = float(middle(mpf(h), mpf(t)))
+        m, g = normal.mills_slope(h)
+        short = normal.middle_short(m, g, h, h * h, t * t)
+        assert abs(short - want) < 8 * ULP * want
+        assert normal.middle_long(m, g, h, h * h, t * t) == short
+
+
+def test_long_series_of_mills_means():
+    for _ in range(300):
+        t = rng.uniform(0.125, 0.75)
+        h = rng.uniform(0, min(8.0, 3.45 / t))
+        with mp.workdps(80):
+            want = float(middle(mpf(h), mpf(t)))
+        m, g = normal.mills_slope(h)
+        assert abs(normal.middle_long(m, g, h, h * h, t * t) - want) < 32 * ULP * want
 
 
 def test_series_of_mills_differences():

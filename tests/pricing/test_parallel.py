@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event, get_ident
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,23 @@ def test_slices_cover_every_row_once():
 
     run(kernel, (), [seen], len(seen), 4)
     assert (seen == 1.0).all()
+
+
+def test_a_thread_that_is_held_up_leaves_its_rows_to_the_others():
+    rest_done = Event()
+    rows = {}
+
+    def kernel(start, stop):
+        mine = rows.setdefault(get_ident(), [])
+        mine.append(stop - start)
+        if start == 0:
+            assert rest_done.wait(10.0)
+        elif stop == 1_000_000:
+            rest_done.set()
+
+    run(kernel, (), [], 1_000_000, 2)
+    assert sum(map(sum, rows.values())) == 1_000_000
+    assert min(map(sum, rows.values())) <= 250_000
 
 
 def test_an_error_in_a_slice_is_raised():

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from toolkit.risk.limits import Limits, TradingState
+from toolkit.errors import BadSetting
+from toolkit.risk.limits import ContractLimits, Limits, TradingState
 
 
 def test_defaults_fit_together():
@@ -33,4 +34,21 @@ def test_states_have_words():
 
 def test_limits_survive_json():
     limits = Limits(max_order_lots=3, allowed_underlyings=("NIFTY",))
+    assert msgspec.json.decode(msgspec.json.encode(limits), type=Limits) == limits
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1 << 62])
+def test_a_figure_that_limits_nothing_is_refused(value):
+    for name in ("max_order_lots", "max_quote_age_s", "option_collar_pct"):
+        with pytest.raises(BadSetting, match=f"risk limit {name} must be a number from 0"):
+            Limits(**{name: value})
+    with pytest.raises(BadSetting, match="max_net_lots"):
+        ContractLimits(max_net_lots=value)
+
+
+def test_the_contract_s_own_limit_wins_over_its_underlying_s():
+    own = {"NIFTY": ContractLimits(max_order_lots=2, max_net_lots=7), "X": ContractLimits(max_order_lots=1)}
+    limits = Limits(by_contract=own)
+    assert [limits.of(s, u, "max_order_lots") for s, u in (("X", "NIFTY"), ("Y", "NIFTY"), ("Y", "Z"))] == [1, 2, 40]
+    assert limits.of("X", "NIFTY", "max_net_lots") == 7
     assert msgspec.json.decode(msgspec.json.encode(limits), type=Limits) == limits

@@ -5,29 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-import numpy as np
-import polars as pl
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit import pricing
 from toolkit.errors import BadData
-from toolkit.risk.margin import (
-    FACTORS,
-    Leg,
-    Margin,
-    SpanParams,
-    composite_delta,
-    default_params,
-    risk_array,
-    span_margin,
-)
+from toolkit.risk.margin import Leg, Margin, SpanParams, default_params, margin_by, span_margin
+from toolkit.risk.span import FiledContract, Spread, composite_delta, risk_array
 
-FILES = {
-    dt.date(2021, 1, 4): (14018.50, 0.0367, 0.29498615),
-    dt.date(2025, 9, 2): (24625.05, 0.0608, 0.15885968),
-}
 SPOT, VOL = 24500.0, 0.12
 PARAMS = default_params(SPOT, VOL)
 WEEK = 8 / 365
@@ -46,98 +33,13 @@ def priced(qty, strike=24500.0, cp=1, tte=WEEK):
     return leg(qty, strike, cp, tte, mark)
 
 
-@pytest.fixture(scope="module")
-def sample(shared):
-    frame = pl.read_parquet(shared("data", "nse", "nifty_1min_iv_greeks_span_sample.parquet"))
-    keys = ["trade_date", "actual_expiry_date", "strike", "option_type"]
-    frame = frame.filter(pl.col("span_s1").is_not_null()).unique(keys, maintain_order=True)
-    days = (pl.col("actual_expiry_date") - pl.col("trade_date")).dt.total_days() + 1
-    cp = pl.when(pl.col("option_type") == "CALL").then(1.0).otherwise(-1.0)
-    return frame.with_columns(t=days / 365, cp=cp, k=pl.col("strike").cast(pl.Float64))
-
-
-def inputs(frame, day):
-    spot, rate, vol = FILES[day]
-    g = frame.filter(pl.col("trade_date") == day)
-    column = {name: g.get_column(name).to_numpy() for name in g.columns if g.schema[name] == pl.Float64}
-    return g, column, spot, rate, vol
-
-
-def test_the_sample_is_whole(sample):
-    assert sample.height == 192
-    assert set(sample.get_column("trade_date")) == set(FILES)
-
-
-@pytest.mark.parametrize("day", list(FILES), ids=str)
-def test_scenario_values_of_the_exchange(sample, day):
-    g, c, spot, rate, vol = inputs(sample, day)
-    ours = risk_array(
-        c["cp"], c["k"], c["t"], spot, vol, rate, c["span_price_scan_range"], c["span_vol_scan_range"], c["span_price"]
-    )
-    theirs = g.select([f"span_s{n}" for n in range(1, 17)]).to_numpy()
-    assert ours.shape == (g.height, 16)
-    worst = np.unravel_index(np.argmax(np.abs(ours - theirs)), ours.shape)
-    assert np.abs(ours - theirs).max() < 0.006, f"scenario {worst[1] + 1} of {g.row(int(worst[0]))[:10]}"
-    assert np.median(np.abs(ours - theirs)) < 0.0025
-
-
-@pytest.mark.parametrize("day", list(FILES), ids=str)
-def test_deltas_of_the_exchange(sample, day):
-    g, c, spot, rate, vol = inputs(sample, day)
-    plain = pricing.greeks(c["cp"], np.full(g.height, spot), c["k"], c["t"], vol, rate, model="bsm").delta
-    assert np.abs(plain - c["span_delta"]).max() < 0.00006
-    composite = composite_delta(c["cp"], c["k"], c["t"], spot, vol, rate, c["span_price_scan_range"])
-    assert np.abs(composite - c["span_composite_delta"]).max() < 0.00006
-
-
-def test_shapes_broadcast():
-    strikes = np.arange(24000.0, 25000.0, 100.0)
-    grid = risk_array(np.array([[1.0], [-1.0]]), strikes, WEEK, SPOT, VOL, 0.0, 2000.0, 0.04, np.nan)
-    assert grid.shape == (2, 10, 16)
-    single = risk_array(1.0, 24500.0, WEEK, SPOT, VOL, 0.0, 2000.0, 0.04, np.nan)
-    assert single.shape == (16,)
-    assert np.array_equal(single, grid[0, 5])
-
-
-def test_a_future_moves_one_for_one():
-    moves = np.array([0, 0, 1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3, 6, -6]) / 3
-    array = risk_array(0.0, 0.0, WEEK, SPOT, VOL, 0.0, 300.0, 0.04, np.nan)
-    assert np.allclose(array, -300.0 * moves * FACTORS)
-
-
-def test_a_long_option_loses_at_most_its_price():
-    array = risk_array(1.0, 24500.0, WEEK, SPOT, VOL, 0.0, 2000.0, 0.04, 50.0)
-    assert array.max() == 50.0
-    assert array.min() < -1000.0
-
-
-@pytest.mark.parametrize("days", [0, 1, 2])
-def test_at_the_end_the_shocked_value_is_intrinsic(days):
-    array = risk_array(1.0, 24000.0, days / 365, SPOT, VOL, 0.0, 300.0, 0.04, np.nan)
-    base = 500.0 if days == 0 else float(pricing.price(1, SPOT, 24000.0, days / 365, VOL, 0.0, model="bsm"))
-    assert array[2] == pytest.approx(base - 600.0)
-    assert array[4] == pytest.approx(base - 400.0)
-
-
-def test_a_vol_shocked_below_zero_is_zero_vol():
-    array = risk_array(1.0, 24000.0, WEEK, SPOT, 0.03, 0.05, 300.0, 0.04, np.nan)
-    assert np.isfinite(array).all()
-    base = float(pricing.price(1, SPOT, 24000.0, WEEK, 0.03, 0.05, model="bsm"))
-    floor = SPOT - 24000.0 * math.exp(-0.05 * (WEEK - 2 / 365))
-    assert array[1] == pytest.approx(base - floor)
-
-
-def test_default_parameters():
-    calm, wild = default_params(20000.0, 0.12), default_params(20000.0, 0.60)
-    assert calm.price_scan == pytest.approx(0.093 * 20000)
-    assert wild.price_scan == pytest.approx(20000 * 6 * math.sqrt(2) * 0.6 / math.sqrt(365))
-    assert not calm.calibrated
-
-
-@pytest.mark.parametrize("bad", [(0.0, 0.1), (-1.0, 0.1), (math.nan, 0.1), (1.0, 0.0), (1.0, math.inf)])
-def test_default_parameters_need_numbers(bad):
-    with pytest.raises(BadData, match="must be positive and finite"):
-        default_params(*bad)
+def test_strategies_alone_and_together():
+    groups = {"short": [priced(-75)], "hedge": [priced(75, 24700.0)], "idle": []}
+    found = margin_by(groups, PARAMS)
+    assert found["short"] == span_margin(groups["short"], PARAMS)
+    assert found["idle"] == Margin()
+    assert found[""] == span_margin([priced(-75), priced(75, 24700.0)], PARAMS)
+    assert found[""].total < found["short"].total + found["hedge"].total
 
 
 def test_an_empty_book_needs_nothing():
@@ -148,7 +50,7 @@ def test_a_naked_short_straddle():
     margin = span_margin([priced(-75), priced(-75, cp=-1)], PARAMS)
     notional = 75 * SPOT
     assert margin.exposure == pytest.approx(0.02 * 2 * notional)
-    assert margin.short_option_minimum == pytest.approx(0.03 * 2 * notional)
+    assert margin.short_option_minimum == 0.0
     assert margin.net_option_value < 0
     assert margin.span == pytest.approx(max(margin.scan, margin.short_option_minimum) - margin.net_option_value)
     assert margin.total == pytest.approx(margin.span + margin.exposure)
@@ -245,6 +147,167 @@ def test_splitting_a_leg_changes_nothing_and_parts_hold_together(legs):
     assert margin.span >= 0
     assert margin.total == pytest.approx(margin.span + margin.exposure + margin.expiry_addon)
     assert margin.total >= 0
+
+
+def test_opposite_legs_of_one_contract_are_nothing():
+    assert span_margin([priced(75), priced(-75)], PARAMS).total == 0.0
+    assert span_margin([priced(-75), priced(-75)], PARAMS).total == pytest.approx(
+        span_margin([priced(-150)], PARAMS).total
+    )
+
+
+def test_the_hedge_benefit_is_what_the_legs_would_need_more_alone():
+    legs = [priced(-75), priced(75, 24700.0)]
+    margin = span_margin(legs, PARAMS)
+    alone = sum(span_margin([one], PARAMS).total for one in legs)
+    assert margin.hedge_benefit == pytest.approx(alone - margin.total)
+    assert margin.hedge_benefit > 0
+
+
+def test_a_future_with_a_price_pays_exposure_on_it():
+    priced_future = Leg(underlying="NIFTY", cp=0, qty=65, tte=WEEK, mark=23748.0)
+    assert span_margin([priced_future], PARAMS).exposure == pytest.approx(0.02 * 65 * 23748.0)  # a broker's 30 872
+
+
+def test_a_brokers_published_figures_of_june_2026_are_within_one_percent():
+    """One lot of the NIFTY future, 174 539 rupees of which 30 873 exposure, at a spot of 23 547.75."""
+    params = default_params(23_547.75, 0.16, on=dt.date(2026, 6, 15))
+    margin = span_margin([Leg(underlying="NIFTY", cp=0, qty=65, tte=WEEK, mark=23_748.0)], params)
+    assert margin.exposure == pytest.approx(30_873.0, abs=2.0)
+    assert margin.total == pytest.approx(1_74_539.0, rel=0.01)
+
+
+def test_short_options_far_out_of_the_money_pay_more_exposure():
+    near, far = span_margin([priced(-75, 26900.0)], PARAMS), span_margin([priced(-75, 27000.0)], PARAMS)
+    assert near.exposure == pytest.approx(0.02 * 75 * SPOT)
+    assert far.exposure == pytest.approx(0.05 * 75 * SPOT)
+    assert span_margin([priced(-75, 27000.0, cp=-1)], PARAMS).exposure == near.exposure
+
+
+def test_the_short_option_minimum_binds_where_it_is_asked():
+    params = default_params(SPOT, VOL, on=dt.date(2020, 6, 1))
+    margin = span_margin([priced(-75, 27000.0)], params)
+    assert margin.short_option_minimum == pytest.approx(0.03 * 75 * SPOT)
+    assert margin.span == pytest.approx(max(margin.scan, margin.short_option_minimum) - margin.net_option_value)
+
+
+def test_before_the_rule_an_expiring_leg_still_offset_others():
+    today = 1 / 365
+    book = [future(75, tte=today), future(-75, tte=WEEK)]
+    before = span_margin(book, default_params(SPOT, VOL, on=dt.date(2025, 2, 9)))
+    after = span_margin(book, default_params(SPOT, VOL, on=dt.date(2025, 2, 10)))
+    assert before.scan == 0.0
+    assert before.calendar > 0.0
+    assert after.scan == pytest.approx(2 * 75 * PARAMS.price_scan)
+    assert after.calendar == 0.0
+
+
+def stock_leg(qty, strike, left, cp=1):
+    return Leg(underlying="SHARE", cp=cp, qty=qty, tte=(left + 3) / 365, strike=strike, mark=60.0, sessions_left=left)
+
+
+@pytest.mark.parametrize(("left", "share"), [(5, 0.0), (4, 0.1), (3, 0.25), (2, 0.45), (1, 0.7), (0, 1.0)])
+def test_delivery_margin_rises_to_expiry_for_long_options_in_the_money(left, share):
+    params = default_params(1000.0, 0.25, on=dt.date(2026, 2, 13), stock=True)
+    inside = span_margin([stock_leg(500, 950.0, left)], params)
+    assert inside.delivery == pytest.approx(share * (params.price_scan / 1000.0) * 950.0 * 500)
+    assert inside.total == pytest.approx(inside.span + inside.exposure + inside.delivery)
+    for other in (stock_leg(500, 1050.0, left), stock_leg(-500, 950.0, left), stock_leg(500, 950.0, left, cp=-1)):
+        assert span_margin([other], params).delivery == 0.0
+
+
+EXPIRY, LATER = dt.date(2026, 2, 24), dt.date(2026, 3, 30)
+
+
+def filed_params(**more):
+    losses = tuple(float(n) for n in range(16))
+    filed = {(EXPIRY, 1, 2450000): FiledContract(losses, 0.5, 210.0), (EXPIRY, 0, 0): FiledContract(losses, 1.0, SPOT)}
+    filed |= {(LATER, 1, 2450000): FiledContract(losses, 0.4, 300.0)}
+    return SpanParams(
+        spot=SPOT,
+        vol=VOL,
+        price_scan=2290.13,
+        calibrated=True,
+        on=dt.date(2026, 2, 13),
+        source="file",
+        filed=filed,
+        **more,
+    )
+
+
+def test_arrays_and_prices_of_the_file_win():
+    params = filed_params()
+    one = msgspec.structs.replace(leg(-65), expiry=EXPIRY)
+    margin = span_margin([one], params)
+    assert margin.scan == 0.0  # every filed value is a loss of the long side
+    assert margin.net_option_value == -65 * 210.0
+    assert (margin.filed, margin.legs) == (1, 1)
+    assert margin.label == "SPAN-like, calibrated inputs of 2026-02-13 (file)"
+    long_future = msgspec.structs.replace(future(65), expiry=EXPIRY)
+    assert span_margin([long_future], params).scan == 65 * 15.0
+    missing = msgspec.structs.replace(leg(-65, 24550.0), expiry=EXPIRY)
+    assert span_margin([missing, one], params).filed == 1
+
+
+def test_spreads_of_the_file_charge_by_priority():
+    params = filed_params(spreads=(Spread(EXPIRY, LATER, 420.0),))
+    near = msgspec.structs.replace(leg(100), expiry=EXPIRY)
+    far = msgspec.structs.replace(leg(-100, tte=50 / 365), expiry=LATER)
+    assert span_margin([near, far], params).calendar == pytest.approx(420.0 * 40.0)
+    none = filed_params(spreads=(Spread(EXPIRY, dt.date(2027, 1, 1), 420.0),))
+    assert span_margin([near, far], none).calendar == pytest.approx(none.calendar_rate * SPOT * 40.0)
+
+
+def test_exposure_by_contract_wins():
+    key = (EXPIRY, 1, 2450000)
+    params = filed_params(by_contract={key: 0.0425})
+    margin = span_margin([msgspec.structs.replace(leg(-65), expiry=EXPIRY)], params)
+    assert margin.exposure == pytest.approx(0.0425 * 65 * SPOT)
+
+
+def slow_margin(legs, p):
+    """The same rules, leg by leg in plain Python."""
+    sums, alone, delta = [0.0] * 16, [0.0] * 16, {}
+    value = exposure = addon = minimum = 0.0
+    for one in legs:
+        last_day = one.tte < 1.5 / 365
+        array = risk_array(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, p.price_scan, p.vol_scan, one.mark)
+        to = alone if last_day else sums
+        for j in range(16):
+            to[j] += one.qty * float(array[j])
+        if not last_day:
+            unit = float(composite_delta(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, p.price_scan))
+            delta[one.tte] = delta.get(one.tte, 0.0) + one.qty * unit
+        if one.cp == 0:
+            exposure += abs(one.qty) * p.spot * p.exposure_rate
+            continue
+        value += one.qty * one.mark
+        if one.qty < 0:
+            far = one.cp * (one.strike / p.spot - 1) > p.far_from
+            exposure += -one.qty * p.spot * (p.far_rate if far else p.exposure_rate)
+            addon += -one.qty * p.spot * p.expiry_rate * last_day
+            minimum += -one.qty * p.spot * p.short_option_rate
+    up, down = (sum(max(0.0, s * d) for d in delta.values()) for s in (1, -1))
+    scan = max(0.0, *sums) + max(0.0, *alone)
+    return max(0.0, max(scan + p.calendar_rate * p.spot * min(up, down), minimum) - value) + exposure + addon
+
+
+CONTRACTS = st.dictionaries(
+    st.tuples(
+        st.sampled_from([24000.0, 24500.0, 27500.0]), st.sampled_from([1, -1]), st.sampled_from([1 / 365, WEEK, 0.1])
+    ),
+    st.integers(-10, 10).filter(bool),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONTRACTS, st.sampled_from([PARAMS, default_params(SPOT, VOL, 0.065, on=dt.date(2020, 6, 1))]))
+def test_a_plain_reading_of_the_rules_agrees(contracts, params):
+    legs = [priced(65 * n, k, cp, t) for (k, cp, t), n in contracts.items()]
+    params = msgspec.structs.replace(params, calendar_on_expiry=False)
+    assert span_margin(legs, params).total == pytest.approx(slow_margin(legs, params), rel=1e-12)
 
 
 def split(one):

@@ -46,3 +46,31 @@ def test_options_go_on_top():
     assert tree.section("engine", EngineSettings).poll_s == 2.0
     with pytest.raises(BadSetting, match="no section 'engin'"):
         tree.with_options({"engin": {}})
+
+
+def test_an_account_has_its_own_limits(tmp_path):
+    (tmp_path / "config.toml").write_text(
+        "[risk]\nmax_order_lots = 5\n[risk.by_account.AB1234]\nmax_order_lots = 2\nmax_order_value_p = 100\n"
+        "[risk.by_contract.NIFTY]\nmax_net_lots = 3\n",
+        encoding="utf-8",
+    )
+    risk = Settings.load(environ={}, folder=tmp_path).section("risk", RiskSettings)
+    assert [risk.limits(name).max_order_lots for name in ("", "XY", "AB1234")] == [5, 5, 2]
+    assert risk.limits("AB1234").of("X", "NIFTY", "max_net_lots") == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "max_order_lot = 2",
+            r"\[risk.by_account.AB1234\] has no limit 'max_order_lot'; did you mean 'max_order_lots'",
+        ),
+        ("max_order_lots = 'x'", r"\[risk.by_account.AB1234\] max_order_lots: expected `int`, got `str`, was 'x'"),
+        ("max_order_lots = -1", "max_order_lots must be a number from 0"),
+    ],
+)
+def test_a_mistake_in_an_account_s_limits_is_one_line(tmp_path, line, text):
+    (tmp_path / "config.toml").write_text(f"[risk.by_account.AB1234]\n{line}\n", encoding="utf-8")
+    with pytest.raises(BadSetting, match=text):
+        Settings.load(environ={}, folder=tmp_path).section("risk", RiskSettings).limits("AB1234")

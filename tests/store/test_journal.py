@@ -49,6 +49,13 @@ def test_records_come_back_as_they_were(filled):
         assert journal.verify().state == "sound"
 
 
+def test_records_are_read_in_pages(filled):
+    with open_journal(filled) as journal:
+        assert [e.seq for e in journal.records(2, 3)] == [3, 4, 5]
+        assert [e.seq for e in journal.records(6, 100)] == [7, 8]
+        assert list(journal.records(8)) == []
+
+
 def test_the_chain_links_every_record(filled):
     with open_journal(filled) as journal:
         entries = list(journal.records())
@@ -185,6 +192,17 @@ def test_a_broken_tail_is_cut_and_reported(filled, what):
         assert journal.last_seq == 7
         journal.append(records(1, 7))
         assert journal.verify().state == "sound"
+
+
+def test_that_a_tail_was_cut_is_told_to_everybody_who_opens_the_file_until_a_record_follows(filled):
+    change(filled, TAMPER["crc"][0], 8)
+    for _ in range(2):  # the first only looks, or is killed before it can tell
+        with open_journal(filled) as journal:
+            assert journal.repaired == 1
+    with open_journal(filled) as journal:
+        journal.append(records(1, 7))
+    with open_journal(filled) as journal:
+        assert journal.repaired == 0
 
 
 @pytest.mark.parametrize("what", list(TAMPER))

@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.errors import BadData, Refused
 from toolkit.store import lease as module
-from toolkit.store.lease import Lease
+from toolkit.store.lease import Lease, holders
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +69,31 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path):
     place.symlink_to(tmp_path)
     with pytest.raises(BadData):
         Lease("kite", "A")
+
+
+def test_a_serving_holder_is_found_by_clients_of_its_home(tmp_path, monkeypatch):
+    with Lease("kite", "A") as held, Lease("paper", "B"):
+        assert holders() == ()
+        held.announce("http://127.0.0.1:8700", tmp_path / "token", "live")
+        (found,) = holders()
+        assert (found.broker, found.account, found.url, found.mode) == ("kite", "A", "http://127.0.0.1:8700", "live")
+        assert (found.pid, found.token_file) == (os.getpid(), str(tmp_path / "token"))
+        assert holders("paper") == holders(accounts=["B"]) == ()
+        assert holders("kite", ["A"]) == (found,)
+        with pytest.raises(Refused, match=r"held by process \d+ \(http://127.0.0.1:8700\)"):
+            Lease("kite", "A")
+        monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "other"))
+        assert holders() == ()
+    monkeypatch.undo()
+
+
+def test_a_released_or_dead_holder_is_not_found(tmp_path):
+    with Lease("kite", "A") as held:
+        held.announce("http://127.0.0.1:8700", tmp_path / "token", "live")
+        path = held.path
+    assert holders() == ()
+    path.write_text('{"pid": 999999999, "home": "' + str(module.home()) + '", "url": "http://127.0.0.1:1"}')
+    assert holders() == ()
+    path.write_text("not words of ours")
+    assert holders() == ()
+    Lease("kite", "A").release()

@@ -222,6 +222,7 @@ def test_an_investors_day(sim, run):
     }
 
 
+@pytest.mark.slow
 def test_packets_hearts_and_a_dealer(sim, run):
     out = run(
         sim(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from toolkit.batch.stopwatch import Stopwatch
 from toolkit.batch.tape import COLUMNS, Tape
-from toolkit.calendar import to_ist
+from toolkit.calendar import ist_date, to_ist
 from toolkit.errors import BadData, ToolkitError
 from toolkit.market.book import MarketView, TickQuote
 from toolkit.market.chain import DayChain, ExpiryDay
@@ -81,6 +81,7 @@ class DayRun:
         self._tape = tape
         self._at = 0
         self._moment_seen = -1
+        self._on = ist_date(int(self.day.recv_ns[0])) if len(self.day.recv_ns) else None
         self._ticks: dict[int, TickQuote] = {}
         self._ticked = type(strategy).on_tick is not Strategy.on_tick
         self._clocked = type(strategy).on_clock is not Strategy.on_clock
@@ -180,7 +181,7 @@ class DayRun:
             vol = float(chain.ce.iv[chain.atm])
             level = chain.forward if math.isnan(chain.spot) else chain.spot
             if vol > 0.0 and level > 0.0:
-                self.engine.core.book.span[chain.underlying] = default_params(level, vol)
+                self.engine.core.book.span[chain.underlying] = default_params(level, vol, on=self._on)
                 return
 
     def _pass_time(self, before_ns: int, until_ns: int) -> None:

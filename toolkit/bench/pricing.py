@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,8 @@ MILLION: Final = 1_000_000
 CHAIN: Final = 200
 ULP: Final = 2.0**-53
 ACCURATE: Final = 0.01
+THREADS: Final = 1.7
+LIMIT: Final = "two calls at once, each on half of the rows"
 PACKAGES: Final = (
     *("numpy", "numba", "scipy", "polars", "polars-vol", "iv-engine", "pyvolr", "fast-vollib", "opengreeks"),
     *("lets-be-precise", "lbriv", "QuantLib", "vollib"),
@@ -74,6 +76,10 @@ def run(peers: bool, check: bool) -> Result:
     result = Result("pricing", machine=machine(PACKAGES if peers else PACKAGES[:2]))
     result.notes.append("goals are ratios of interleaved rounds: median, then the range, of peer / ours")
     found, absent = installed() if peers else ([], [])
+    result.notes.append(
+        f"two threads are asked for {THREADS:g}x of one on every job, where two calls at once that share nothing"
+        " (the row 'limit') reach that on this machine in the same rounds"
+    )
     result.notes.extend(absent)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -86,7 +92,7 @@ def run(peers: bool, check: bool) -> Result:
                 for job in ("price", "greeks", "greeks out=", "implied"):
                     columns = outside if job == "implied" else arrays
                     result.rows.extend(_compare(job, n, columns.head(n), found, errors))
-        result.rows.extend(_threads(arrays))
+        result.rows.extend(_threads(arrays, outside))
     if peers and check:
         result.misses.extend(_unmeasured(result.rows))
     return result
@@ -196,14 +202,54 @@ def _with_goals(job: str, n: int, rows: list[Row]) -> Iterator[Row]:
         yield replace(row, goal=goal)
 
 
-def _threads(arrays: Arrays) -> Iterator[Row]:
-    for n, goal in ((CHAIN, 0.9), (MILLION, 1.7)):
-        a = arrays.head(n)
-        out = np.empty(n)
-        jobs = {str(k): partial(pricing.price, *a[:5], out=out, threads=k) for k in (2, 1)}
-        with pinned() if n == CHAIN else nullcontext():
-            times = interleave(jobs, rounds=25)
-        yield ratio_row("two threads", n, "one thread", times["2"], times["1"], goal=goal)
+def _threads(arrays: Arrays, outside: Arrays) -> Iterator[Row]:
+    """Two threads against one: a chain, and a million rows of each job beside the limit of the machine."""
+    few, out = arrays.head(CHAIN), np.empty(CHAIN)
+    with pinned():
+        times = interleave({str(k): partial(pricing.price, *few[:5], out=out, threads=k) for k in (2, 1)}, rounds=25)
+    yield ratio_row("two threads", CHAIN, "one thread", times["2"], times["1"], goal=0.9)
+    n = len(arrays.cp)
+    six = [np.empty(n) for _ in range(6)]
+    solve = (outside.cp, outside.price, outside.forward, outside.strike, outside.tte)
+    for job, call in (
+        ("price", partial(pricing.price, *arrays[:5], out=six[0])),
+        ("greeks", partial(pricing.price_greeks, *arrays[:5], out=six)),
+        ("implied", partial(pricing.implied_vol, *solve, out=six[0])),
+    ):
+        times = interleave(
+            {"2": partial(call, threads=2), "1": call, "limit": _both_at_once(job, arrays, outside)}, rounds=25
+        )
+        limit = ratio_row(f"{job} limit", n, "one thread", times["limit"], times["1"], note=LIMIT)
+        yield limit
+        goal = THREADS if limit.ratio >= THREADS else None
+        note = "" if goal else f"no goal: two copies of the kernel reach {limit.ratio:.2f}x on this machine now"
+        yield ratio_row(f"{job} two threads", n, "one thread", times["2"], times["1"], goal=goal, note=note)
+
+
+def _both_at_once(job: str, arrays: Arrays, outside: Arrays) -> Callable[[], None]:
+    """One-thread calls for either half of the rows, on two threads that were started before and share nothing."""
+    calls = []
+    for a in (_half(outside if job == "implied" else arrays, k) for k in range(2)):
+        six = [np.empty(len(a.cp)) for _ in range(6)]
+        if job == "price":
+            calls.append(partial(pricing.price, *a[:5], out=six[0]))
+        elif job == "greeks":
+            calls.append(partial(pricing.price_greeks, *a[:5], out=six))
+        else:
+            calls.append(partial(pricing.implied_vol, a.cp, a.price, a.forward, a.strike, a.tte, out=six[0]))
+    pool = ThreadPoolExecutor(1)
+
+    def both() -> None:
+        other = pool.submit(calls[1])
+        calls[0]()
+        other.result()
+
+    return both
+
+
+def _half(a: Arrays, k: int) -> Arrays:
+    middle = len(a.cp) // 2
+    return Arrays(*(x[middle:] if k else x[:middle] for x in a))
 
 
 def _unmeasured(rows: list[Row]) -> list[str]:

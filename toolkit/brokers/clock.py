@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["VenueClock", "date_ns", "until_next_second"]
+from toolkit import tables
+from toolkit.calendar import ist_date
+
+__all__ = ["VenueClock", "date_ns", "session_open", "until_next_second"]
 
 _S: Final = 1_000_000_000
 
@@ -29,6 +32,15 @@ def date_ns(header: str | None) -> int | None:
 def until_next_second(now_ns: int) -> float:
     """Seconds until the next calendar second: when a broker's per-second count starts anew."""
     return 1.0 - (now_ns % _S) / _S
+
+
+def session_open(now_ns: int) -> int | None:
+    """When the exchange session that runs now opened; None outside a session."""
+    calendar, day = tables.calendar("NSE"), ist_date(now_ns)
+    if not calendar.is_session(day):
+        return None
+    open_ns, close_ns = calendar.bounds_ns(day)
+    return open_ns if open_ns <= now_ns < close_ns else None
 
 
 class VenueClock:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from toolkit.brokers.clock import VenueClock
 from toolkit.brokers.kite_link import KiteLink
-from toolkit.brokers.kite_master import KiteMaster, cached, keep, read_dump
+from toolkit.brokers.kite_master import KiteMaster, read_dump
 from toolkit.brokers.kite_orders import (
     KiteTerms,
     check_terms,
@@ -40,7 +40,8 @@ from toolkit.brokers.kite_records import (
 )
 from toolkit.brokers.kite_settings import KiteSettings
 from toolkit.brokers.kite_watch import Watch, make_feed
-from toolkit.brokers.port import CAPABILITIES, Capability, Funds, Held, MarketFeed, Profile
+from toolkit.brokers.master import cached, keep
+from toolkit.brokers.port import CAPABILITIES, Capability, DayTerms, Funds, Held, MarketFeed, Profile
 from toolkit.brokers.tokens import TokenStore
 from toolkit.calendar import ist_date
 from toolkit.config import home
@@ -156,7 +157,7 @@ class KiteBroker:
         today = ist_date(self.clock())
         if self._master is None or self._master.on != today:
             salt = self.link.token().reveal() if self.settings.loopback else ""
-            path, table = await asyncio.to_thread(cached, home() / "cache", self.settings.root, salt, today)
+            path, table = await asyncio.to_thread(cached, home() / "cache", "kite", self.settings.root, salt, today)
             if table is None:
                 table = await self.link.call(
                     "instruments", lambda c: read_dump(c._get("market.instruments.all"), today)
@@ -178,6 +179,10 @@ class KiteBroker:
         rows = await self.quote_rows(symbols)
         now_ns = self.clock()
         return {symbol: _quote(row, now_ns) for symbol, row in rows.items()}
+
+    async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
+        """Previous closes and circuit limits; a contract that Kite leaves out is absent."""
+        return {symbol: _day_terms(row) for symbol, row in (await self.quote_rows(symbols)).items()}
 
     async def quote_rows(self, symbols: Sequence[str]) -> Mapping[str, QuoteRow]:
         """Kite's own quotes: depth, OI, circuit limits."""
@@ -388,7 +393,11 @@ class KiteBroker:
         twice, late and out of order, so they only say that there is news. While the token is dead nothing is read.
         """
         self._open()
-        watch = Watch(await self._book(), await self._trades())
+        before = frozenset(self._sent)
+        rows, trades = await self._book(), await self._trades()
+        told = {c: row for c, row in rows.items() if c in before or c not in self._sent}
+        known = {row.order_id for row in told.values()}
+        watch = Watch(told, [t for t in trades if t.order_id in known])
         listener = None if self._feed is None else asyncio.create_task(self._listen(self._feed))
         try:
             while not self._ended.is_set():
@@ -501,6 +510,16 @@ def _quotes(client: Any, names: Sequence[str]) -> dict[str, QuoteRow]:
 
 def _round_p(rupees: float) -> int:
     return round(rupees * 100.0)
+
+
+def _day_terms(row: QuoteRow) -> DayTerms:
+    """Zero stands for what Kite does not know."""
+    close, low, high = None if row.ohlc is None else row.ohlc.close, row.lower_circuit_limit, row.upper_circuit_limit
+    return DayTerms(
+        _round_p(close) if close else None,
+        _round_p(low) if low is not None and high else None,
+        _round_p(high) if high else None,
+    )
 
 
 def _quote(row: QuoteRow, now_ns: int) -> Quote:

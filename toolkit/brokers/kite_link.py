@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,7 @@ class KiteLink:
         self._dead: str | None = None
         self._made: tuple[Any, Wire] | None = None
         self._lock = threading.Lock()
+        self._threads = _Threads()
         self.closed = False
         self.skew_s: float | None = None
 
@@ -162,6 +164,7 @@ class KiteLink:
     def close(self) -> None:
         """Let the connections go."""
         self.closed = True
+        self._threads.end()
         if self._made is not None:
             self._made[1].session.close()
 
@@ -224,7 +227,7 @@ class KiteLink:
         return None, Answer(status=200, shape="odd", text=f"{type(failed).__name__} while reading the answer")
 
     async def _thread(self, act: Callable[[], T], seconds: float) -> tuple[T | None, Exception | None]:
-        """Run in a thread of its own that no shutdown waits for; give its value or its error."""
+        """Run in a thread that no shutdown waits for; give its value or its error."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[tuple[T | None, Exception | None]] = loop.create_future()
 
@@ -242,8 +245,41 @@ class KiteLink:
             with contextlib.suppress(RuntimeError):  # the loop may be gone
                 loop.call_soon_threadsafe(finish, value, error)
 
-        threading.Thread(target=work, name="kite-call", daemon=True).start()
+        self._threads.run(work)
         try:
             return await asyncio.wait_for(done, seconds)
         except TimeoutError:
             return None, TimeoutError()
+
+
+class _Threads:
+    """Daemon threads, kept for the next call: starting one costs as much as the call. A call never waits for one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._idle = 0
+        self._all = 0
+
+    def run(self, job: Callable[[], None]) -> None:
+        """Run a job in an idle thread, or in a new one."""
+        with self._lock:
+            fresh = self._idle == 0
+            self._all += fresh
+            self._idle -= not fresh
+        self._jobs.put(job)
+        if fresh:
+            threading.Thread(target=self._work, name="kite-call", daemon=True).start()
+
+    def end(self) -> None:
+        """Let every thread end after the call it is in."""
+        with self._lock:
+            count, self._all, self._idle = self._all, 0, 0
+        for _ in range(count):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            with self._lock:
+                self._idle += 1

@@ -7,23 +7,20 @@ it is read as columns; single contracts are looked up by symbol, by Kite's symbo
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from toolkit.contracts import instrument_id, parse_symbol
+from toolkit.brokers.master import INDICES, Master
+from toolkit.contracts import parse_symbol
 from toolkit.errors import BadData, UnknownSymbol, nearest
 from toolkit.market.files.terms import symbols, with_dated_terms
 from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
-from toolkit.types import Instrument, Kind, OptionType
+from toolkit.types import Instrument
 
-__all__ = ["COLUMNS", "KiteMaster", "cached", "keep", "read_dump"]
+__all__ = ["COLUMNS", "KiteMaster", "read_dump"]
 
 COLUMNS: Final = (
     "instrument_token",
@@ -40,14 +37,6 @@ COLUMNS: Final = (
 )
 _SEGMENTS: Final = {"NFO": "NSE_FO", "BFO": "BSE_FO", "NSE": "NSE_CM", "BSE": "BSE_CM"}
 _KINDS: Final = {"CE": "option", "PE": "option", "FUT": "future", "EQ": "equity"}
-_INDICES: Final = {
-    "INDIA VIX": "INDIAVIX",
-    "NIFTY 50": "NIFTY",
-    "NIFTY BANK": "BANKNIFTY",
-    "NIFTY FIN SERVICE": "FINNIFTY",
-    "NIFTY MID SELECT": "MIDCPNIFTY",
-    "NIFTY NEXT 50": "NIFTYNXT50",
-}
 _TAIL: Final = r"\d{2}(?:[A-Z]{3}|[1-9OND]\d{2})(?:FUT|\d+(?:\.\d+)?(?:CE|PE))$"
 _NUMBERS: Final = {
     "instrument_token": pl.Int64,
@@ -104,7 +93,7 @@ def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
         .then(name)
         .when(dated)
         .then(pl.col("tradingsymbol").str.replace(_TAIL, ""))
-        .otherwise(pl.col("tradingsymbol").replace(_INDICES))
+        .otherwise(pl.col("tradingsymbol").replace(INDICES))
     )
     usable = (
         pl.col("kind").is_not_null()
@@ -131,7 +120,7 @@ def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
     return frame.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
 
 
-class KiteMaster:
+class KiteMaster(Master):
     """The day's contracts, found in either language.
 
     Parameters
@@ -141,15 +130,6 @@ class KiteMaster:
     on : date
         Today: what expired before it is refused.
     """
-
-    def __init__(self, table: pl.DataFrame, on: dt.date) -> None:
-        self._full = table
-        self.on = on
-        self._made: dict[int, Instrument] = {}
-
-    @cached_property
-    def _by_key(self) -> dict[int, int]:
-        return {key: row for row, key in enumerate(self._full["key"].to_list())}
 
     @cached_property
     def _by_kite(self) -> dict[tuple[str, str], int]:
@@ -163,17 +143,6 @@ class KiteMaster:
             found.setdefault(symbol, []).append(row)
         return found
 
-    @property
-    def table(self) -> pl.DataFrame:
-        """The contracts in the schema ``INSTRUMENTS``; ``token`` is the exchange's."""
-        return self._full.select(list(INSTRUMENTS))
-
-    def __len__(self) -> int:
-        return self._full.height
-
-    def __iter__(self) -> Iterator[Instrument]:
-        return (self._at(row) for row in range(self._full.height))
-
     def find(self, text: str, exchange: str | None = None) -> Instrument:
         """Give the one live contract that ``text`` names: our symbol, Kite's (``NFO:NIFTY25NOV24500CE``) or its token.
 
@@ -184,24 +153,13 @@ class KiteMaster:
         """
         wanted = " ".join(str(text).upper().split())
         rows = self._rows(wanted)
-        if exchange is not None:
-            at = [row for row in rows if exchange in (self._full["exchange"][row], self._full["venue"][row])]
-            if rows and not at:
-                listed = ", ".join(sorted({self._full["exchange"][row] for row in rows}))
-                raise UnknownSymbol(f"{text!r} is not listed on {exchange}; it is on {listed}")
-            rows = at
-        live = [row for row in rows if (self._full["expiry"][row] or self.on) >= self.on]
+        live, rows = self._live(text, rows, exchange)
         if len(live) == 1:
             return self._at(live[0])
         if live:
             names = ", ".join(self.kite_name(self._at(row)) for row in live)
             raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
         raise UnknownSymbol(self._unknown(text, wanted, rows))
-
-    def by_key(self, key: int) -> Instrument | None:
-        """The contract of one of Kite's tokens."""
-        row = self._by_key.get(key)
-        return None if row is None else self._at(row)
 
     def by_kite(self, venue: str | None, tradingsymbol: str | None) -> Instrument | None:
         """The contract of one of Kite's symbols."""
@@ -254,67 +212,3 @@ class KiteMaster:
 
     def _underlyings(self) -> Iterable[str]:
         return sorted(self._full["underlying"].unique().to_list())
-
-    def _at(self, row: int) -> Instrument:
-        found = self._made.get(row)
-        if found is None:
-            found = self._made[row] = _instrument(self._full.row(row, named=True))
-        return found
-
-
-def _instrument(row: dict[str, object]) -> Instrument:
-    token, valid_on, expiry, strike_p = row["token"], row["valid_on"], row["expiry"], row["strike_p"]
-    lot, tick_p, freeze, key = row["lot"], row["tick_p"], row["freeze_qty"], row["key"]
-    assert isinstance(token, int)
-    assert isinstance(key, int)
-    assert isinstance(valid_on, dt.date)
-    segment = str(row["segment"])
-    return Instrument(
-        instrument_id=instrument_id(segment, token, valid_on),
-        symbol=str(row["symbol"]),
-        exchange=str(row["exchange"]),
-        segment=segment,
-        underlying=str(row["underlying"]),
-        kind=Kind(str(row["kind"])),
-        lot=lot if isinstance(lot, int) and lot > 0 else 1,
-        tick_p=tick_p if isinstance(tick_p, int) and tick_p > 0 else 1,
-        expiry=expiry if isinstance(expiry, dt.date) else None,
-        strike_p=strike_p if isinstance(strike_p, int) else None,
-        option_type=None if row["option_type"] is None else OptionType(str(row["option_type"])),
-        token=key,
-        freeze_qty=freeze if isinstance(freeze, int) else None,
-    )
-
-
-def cached(folder: Path, root: str, salt: str, on: dt.date) -> tuple[Path, pl.DataFrame | None]:
-    """The place of a day's table in the cache, and the table when it is there and whole.
-
-    ``salt`` keeps the tables of simulated brokers on the same address apart.
-    """
-    mark = hashlib.blake2b(f"{root}|{salt}".encode(), digest_size=6).hexdigest()
-    path = folder / f"kite-instruments-{on.isoformat()}-{mark}.parquet"
-    if not path.is_file():
-        return path, None
-    try:
-        found = pl.read_parquet(path)
-        right = dict(found.schema) == {**INSTRUMENTS, "key": pl.Int64(), "venue": pl.String()}
-        return path, found if right and found.height else None
-    except (OSError, pl.exceptions.PolarsError):
-        return path, None
-
-
-def keep(path: Path, table: pl.DataFrame) -> None:
-    """Write a table into the cache, whole or not at all; older days of the same broker go."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=".kite-")
-    os.close(number)
-    try:
-        table.write_parquet(name)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    mark = path.name.rpartition("-")[2]
-    for old in sorted(path.parent.glob(f"kite-instruments-*-{mark}")):
-        if old != path:
-            old.unlink(missing_ok=True)

@@ -18,7 +18,17 @@ from toolkit.config import Secret, Settings
 from toolkit.errors import BadSetting
 from toolkit.risk.settings import RiskSettings
 
-__all__ = ["ROOT", "WS_ROOT", "KiteSettings", "PlainHttp", "check_root", "is_loopback", "kite_settings"]
+__all__ = [
+    "ROOT",
+    "WS_ROOT",
+    "KiteSettings",
+    "PlainHttp",
+    "check_root",
+    "is_loopback",
+    "kite_settings",
+    "plain_hosts",
+    "warn_plain",
+]
 
 ROOT: Final = "https://api.kite.trade"
 WS_ROOT: Final = "wss://ws.kite.trade"
@@ -113,10 +123,7 @@ def kite_settings(settings: Settings | None = None, **options: object) -> KiteSe
         raise BadSetting("[kite] connect_s and read_s must be above 0 seconds")
     if found.market_protection != -1 and not 0 < found.market_protection <= 100:
         raise BadSetting(f"[kite] market_protection must be -1 or above 0 to 100, was {found.market_protection}")
-    for address in (root, ws_root):
-        parts = urlsplit(address)
-        if parts.scheme in _PLAIN and not is_loopback(parts.hostname or ""):
-            warnings.warn(f"no TLS to {parts.hostname}: [risk] allow_plain_http names it", PlainHttp, stacklevel=2)
+    warn_plain(root, ws_root)
     return msgspec.structs.replace(found, root=root, ws_root=ws_root)
 
 
@@ -157,6 +164,23 @@ def check_root(
             f"or name the host in [risk] allow_plain_http"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def plain_hosts(*addresses: str) -> tuple[str, ...]:
+    """Hosts outside this machine that would be spoken to without TLS.
+
+    >>> plain_hosts("http://a.test/x", "https://b.test", "http://127.0.0.1:1", "", "ws://a.test")
+    ('a.test',)
+    """
+    parts = [urlsplit(address) for address in addresses if address]
+    hosts = [p.hostname or "" for p in parts if p.scheme in _PLAIN and not is_loopback(p.hostname or "")]
+    return tuple(dict.fromkeys(hosts))
+
+
+def warn_plain(*addresses: str) -> None:
+    """Warn of every host that is spoken to without TLS."""
+    for host in plain_hosts(*addresses):
+        warnings.warn(f"no TLS to {host}: [risk] allow_plain_http names it", PlainHttp, stacklevel=3)
 
 
 def is_loopback(host: str) -> bool:

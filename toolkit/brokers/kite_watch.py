@@ -6,10 +6,9 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from toolkit import tables
+from toolkit.brokers.clock import session_open
 from toolkit.brokers.kite_orders import reports_of, states_between
 from toolkit.brokers.kite_records import OrderRow, TradeRow
-from toolkit.calendar import ist_date
 from toolkit.types import ExecType, ExecutionReport
 
 if TYPE_CHECKING:
@@ -78,20 +77,11 @@ def make_feed(broker: KiteBroker) -> Any:
     return MarketFeed(
         wire,
         probe=broker.user,
-        session_open=_session_open,
+        session_open=session_open,
         clock=broker.clock,
         ssl=own_ca,
         proxy=settings.proxy or None,
     )
-
-
-def _session_open(now_ns: int) -> int | None:
-    """When the session that runs now opened."""
-    calendar, day = tables.calendar("NSE"), ist_date(now_ns)
-    if not calendar.is_session(day):
-        return None
-    open_ns, close_ns = calendar.bounds_ns(day)
-    return open_ns if open_ns <= now_ns < close_ns else None
 
 
 def _mark(row: OrderRow) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ from toolkit.types import (
     TimeInForce,
 )
 
-__all__ = ["CAPABILITIES", "TICK", "Broker", "Capability", "Funds", "Held", "MarketFeed", "Profile"]
+__all__ = ["CAPABILITIES", "TICK", "Broker", "Capability", "DayTerms", "Funds", "Held", "MarketFeed", "Profile"]
 
 TICK: Final = np.dtype(
     [
@@ -43,6 +43,14 @@ TICK: Final = np.dtype(
     ]
 )
 """One quote of a feed that has no wire format of its own: rupees and units, NaN is unknown."""
+
+
+class DayTerms(msgspec.Struct, frozen=True):
+    """What holds of a contract for the day, paise: its previous close, the exchange's price band; None is unknown."""
+
+    close_p: int | None = None
+    low_p: int | None = None
+    high_p: int | None = None
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +109,25 @@ CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
             client_orders=False,
             loopback_only=False,
         ),
+        **{
+            name: Capability(
+                ord_types=(OrdType.LIMIT, OrdType.MARKET, OrdType.STOP_LIMIT, OrdType.STOP),
+                time_in_force=(TimeInForce.DAY, TimeInForce.IOC),
+                products=(Product.NRML, Product.MIS, Product.CNC),
+                exchanges=("NSE", "BSE"),
+                max_orders_per_s=10,
+                max_slices=1,
+                tag_length=20,
+                pushes_updates=True,
+                has_feed=True,
+                basket_margin=True,
+                margin_holds_book=False,
+                converts=True,
+                client_orders=name == "xts-client",
+                loopback_only=False,
+            )
+            for name in ("xts-pro", "xts-client")
+        },
     }
 )
 """Capabilities by broker name."""
@@ -117,10 +144,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Funds(msgspec.Struct, frozen=True, kw_only=True):
-    """The account's money in paise; ``available_p`` = cash - used, None where the broker does not say."""
+    """The account's money in paise; ``available_p`` = cash - used. None is what the broker does not say."""
 
-    cash_p: int
-    used_p: int
+    cash_p: int | None
+    used_p: int | None
     available_p: int | None = None
 
 

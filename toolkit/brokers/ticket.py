@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from toolkit.errors import BadData, UnknownSymbol, nearest
 from toolkit.orders import ids
 from toolkit.types import OrderRequest, OrdType, Product, Side, TimeInForce, to_paise
 
-__all__ = ["order"]
+__all__ = ["lot_of", "order"]
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -38,6 +39,7 @@ def order(
     order_source: str | None = None,
     cl_ord_id: str | None = None,
     note: str | None = None,
+    confirm: Sequence[str] = (),
 ) -> OrderRequest:
     """Write an order; nothing is sent.
 
@@ -55,6 +57,9 @@ def order(
         1 to 20 letters and digits, the broker's only tag; made up when left out.
     note : str
         Journaled, never sent.
+    confirm : sequence of str
+        What a denial asks a person to say: ``duplicate`` for a repeat that is meant, ``confirm_value`` for a large
+        order.
 
     Returns
     -------
@@ -95,7 +100,19 @@ def order(
         algo=algo,
         order_source=order_source,
         note=note,
+        confirm=tuple(confirm),
     )
+
+
+def lot_of(symbol: str) -> int:
+    """Units in a lot of a contract, as the dated table has it today.
+
+    Raises
+    ------
+    UnknownSymbol
+        For a text that is not in our form, or a stock's contract, whose lot only a master knows.
+    """
+    return _lot(parse_symbol(symbol))
 
 
 def _contract(symbol: str, *, needed: bool) -> Contract | None:

@@ -80,6 +80,14 @@ class TokenStore:
         _write_private(path, body)
         return f"{path} (mode 0600)"
 
+    def in_keyring(self, broker: str, app: str) -> bool:
+        """Whether a token is kept in the keyring."""
+        return self._marker(broker, app).exists()
+
+    def renew(self, broker: str, app: str, found: StoredToken, in_keyring: bool) -> str:
+        """Keep a token where the one before it was kept; gives where, in words."""
+        return TokenStore(self._folder, use_keyring=self._use_keyring or in_keyring).save(broker, app, found)
+
     def load(self, broker: str, app: str, now_ns: int) -> StoredToken | None:
         """The token that is good now, None without one.
 

@@ -12,21 +12,23 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
+from toolkit.brokers.clock import VenueClock
 from toolkit.brokers.kite_orders import KiteTerms, check_terms
-from toolkit.brokers.port import Capability, Funds, Held, Profile
+from toolkit.brokers.port import CAPABILITIES, Capability, Funds, Held, MarketFeed, Profile
 from toolkit.brokers.tokens import TokenStore
-from toolkit.brokers.xts_market import XtsMarket
+from toolkit.brokers.xts_clients import ORDERS, POSITIONS, TRADES, Book, client_id, first_allowed, is_mine
+from toolkit.brokers.xts_market import XtsMarket, make_feed
 from toolkit.brokers.xts_master import TRADED, XtsMaster
 from toolkit.brokers.xts_orders import (
     Trail,
     fill_of,
     held_of,
     history_of,
+    margin_form,
     modify_form,
     order_of,
     place_form,
@@ -46,17 +48,15 @@ from toolkit.brokers.xts_records import (
     margin_of,
     order_rows,
     placed_of,
-    positions_of,
     profile_of,
-    trade_rows,
 )
 from toolkit.brokers.xts_session import XtsLink, XtsSession
 from toolkit.brokers.xts_settings import MASK, XtsSettings, XtsTerms, id_mode
-from toolkit.brokers.xts_updates import Hub, said
+from toolkit.brokers.xts_updates import Hub, order_socket, said
 from toolkit.calendar import ist_date
-from toolkit.errors import AuthExpired, BadData, Refused, Retryable, Unknown, nearest
+from toolkit.config import home
+from toolkit.errors import AuthExpired, BadData, Refused, Retryable, ToolkitError, Unknown, nearest
 from toolkit.market.quotes import Quote
-from toolkit.market.xts_text import SEGMENTS
 from toolkit.orders import ids
 from toolkit.risk.margin import Margin
 from toolkit.types import (
@@ -68,39 +68,16 @@ from toolkit.types import (
     Modify,
     Order,
     OrderRequest,
-    OrdType,
     Product,
-    TimeInForce,
 )
 
-__all__ = ["XTS_CAPABILITIES", "XtsBroker"]
+__all__ = ["XtsBroker"]
 
 _NAMES: Final = {"pro": "xts-pro", "client": "xts-client"}
 _LAST: Final = (ExecType.CANCELED, ExecType.REJECTED, ExecType.EXPIRED)
-_DAY_OR_NET: Final = ("DayWise", "NetWise")
+R = TypeVar("R", OrderRow, TradeRow, PositionRow)
 
-XTS_CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
-    {
-        name: Capability(
-            ord_types=(OrdType.LIMIT, OrdType.MARKET, OrdType.STOP_LIMIT, OrdType.STOP),
-            time_in_force=(TimeInForce.DAY, TimeInForce.IOC),
-            products=(Product.NRML, Product.MIS, Product.CNC),
-            exchanges=("NSE", "BSE"),
-            max_orders_per_s=10,
-            max_slices=1,
-            tag_length=20,
-            pushes_updates=True,
-            has_feed=True,
-            basket_margin=True,
-            margin_holds_book=False,
-            converts=True,
-            client_orders=name == "xts-client",
-            loopback_only=False,
-        )
-        for name in _NAMES.values()
-    }
-)
-"""Capabilities by broker name."""
+_DAY_OR_NET: Final = ("DayWise", "NetWise")
 
 
 class XtsBroker:
@@ -137,8 +114,10 @@ class XtsBroker:
         name = _NAMES[settings.role]
         common: dict[str, Any] = {"terms": terms, "name": name, "wall": clock, "tokens": tokens, "transport": transport}
         self.link = XtsLink(settings, "interactive", allow_plain_http=allow_plain_http, **common)
-        self.market = XtsMarket(XtsLink(settings, "market", **common), clock)
+        cache = home() / "cache" if transport is None else None
+        self.market = XtsMarket(XtsLink(settings, "market", **common), clock, cache=cache)
         self._shared = Hub()
+        self._networked = transport is None
 
     @property
     def name(self) -> str:
@@ -148,12 +127,22 @@ class XtsBroker:
     @property
     def capabilities(self) -> Capability:
         """What XTS can do."""
-        return XTS_CAPABILITIES[self.name]
+        return CAPABILITIES[self.name]
 
     @property
     def state(self) -> str:
         """``ready``, ``no_token``, ``auth_expired`` or ``closed``."""
         return self.link.state
+
+    @property
+    def clock_skew_s(self) -> float | None:
+        """Seconds this machine's clock is ahead of the broker's; None before an answer, or when following it."""
+        return self.link.skew_s if self.clock is time.time_ns else None
+
+    def follow_venue(self, speed: float = 1.0) -> None:
+        """Take the time from the broker's answers from now on (a simulated broker's day)."""
+        venue = self.link.venue = self.market.link.venue = VenueClock(speed)
+        self.clock = self.market.clock = venue.now_ns
 
     @property
     def client(self) -> str:
@@ -202,12 +191,26 @@ class XtsBroker:
         return self.client or (await self.link.session()).user_id
 
     async def profile(self) -> Profile:
-        """Who is logged in."""
-        row = await self.profile_row()
+        """Who is logged in; of a dealer's client the client, as this login may act for it.
+
+        Raises
+        ------
+        Refused
+            For a client that is not mapped to this login.
+        """
+        session = await self.link.session()
+        if self.dealer and self.client:
+            self._client_id(self.client, session)
+        try:
+            row = await self.profile_row()
+        except Refused:
+            if not self.dealer:
+                raise
+            row = ProfileRow()  # some installs tell a dealer nothing about a client
         segments = set(row.segments) or set(TRADED)
         return Profile(
             broker=self.name,
-            account=row.client_id or await self.account(),
+            account=self.client if self.dealer and self.client else row.client_id or session.user_id,
             name=row.name,
             products=self.capabilities.products,
             exchanges=tuple(sorted({TRADED[s][0] for s in segments & set(TRADED)})),
@@ -221,6 +224,9 @@ class XtsBroker:
 
     async def master(self) -> XtsMaster:
         """The day's contracts."""
+        if self.clock == self.link.venue.now_ns and not self.link.venue.seen:
+            with contextlib.suppress(ToolkitError):  # any answer tells the venue's time, which decides the day
+                await self.market.config()
         return await self.market.master()
 
     async def instruments(self) -> Sequence[Instrument]:
@@ -253,6 +259,7 @@ class XtsBroker:
         """
         form = await self.form(request)
         self._shared.sent.add(request.cl_ord_id)
+        self._shared.clients.add(request.account)
         what = f"order {request.cl_ord_id}"
         result = await self.link.call("place", json=form, what=what)
         try:
@@ -260,7 +267,7 @@ class XtsBroker:
         except BadData as error:
             raise Unknown(f"{self.name} took {what} but {error}; it may be placed: see the order book") from None
         self._shared.names.note(request.cl_ord_id, placed.app_order_id)
-        self._shared.nudge()
+        self.nudge()
         if self.dealer:
             await self._seen(placed.app_order_id, request)
         else:
@@ -278,36 +285,31 @@ class XtsBroker:
             master = await self.master()
         except Retryable as error:
             raise Refused(f"{error}; the order was not sent") from None
-        client_id = self._client_id(request.account, session)
+        sent_as = self._client_id(request.account, session)
         instrument = master.find(request.symbol, request.exchange)
         check_terms(request, instrument, KiteTerms(), ist_date(self.clock()))
-        return place_form(request, master.place_of(instrument), client_id, self.settings)
+        return place_form(request, master.place_of(instrument), sent_as, self.settings)
 
     async def modify(self, modify: Modify) -> None:
         """Send the full new statement of an order. Raises Refused or Unknown."""
         row = await self._working(modify.cl_ord_id)
         form = modify_form(row, modify, await self._of_row(row))
-        self._shared.rows.pop(row.app_order_id, None)
+        self._shared.changes(row.app_order_id)
         await self.link.call("modify", json=form, what=f"modification of {modify.cl_ord_id}")
-        self._shared.nudge()
+        self.nudge()
+        if row.cum_qty:
+            await self._took_total(modify, row.cum_qty)
 
     async def cancel(self, cl_ord_id: str) -> None:
         """Send a cancel. Raises Refused or Unknown."""
         row = await self._working(cl_ord_id)
         params: dict[str, object] = {"appOrderID": row.app_order_id, "orderUniqueIdentifier": row.tag}
-        client_id = await self._of_row(row)
-        if client_id is not None:
-            params["clientID"] = client_id
-        self._shared.rows.pop(row.app_order_id, None)
+        sent_as = await self._of_row(row)
+        if sent_as is not None:
+            params["clientID"] = sent_as
+        self._shared.changes(row.app_order_id)
         await self.link.call("cancel", params=params, what=f"cancel of {cl_ord_id}")
-        self._shared.nudge()
-
-    async def cancel_all(self, symbol: str) -> None:
-        """Cancel every working order of one contract. Raises Refused or Unknown."""
-        segment, token = await self._place(symbol)
-        body: dict[str, object] = {"exchangeSegment": segment, "exchangeInstrumentID": token}
-        await self.link.call("cancel_all", json=body | await self._acting(), what=f"cancel of all in {symbol}")
-        self._shared.nudge()
+        self.nudge()
 
     async def orders(self) -> Sequence[Order]:
         """The day's orders; those from elsewhere have ids that begin with ``X``."""
@@ -316,10 +318,7 @@ class XtsBroker:
 
     async def order_book(self) -> tuple[OrderRow, ...]:
         """XTS's own order book: of one client, of the own account, or of all clients of a dealer."""
-        if self.dealer and not self.client:
-            return await self.dealer_orders()
-        rows = order_rows(await self.link.call("orders", params=await self._reading()))
-        return self._keep(tuple(row for row in rows if self._mine(row.client_id)))
+        return self._keep(await self._book(ORDERS, self.client))
 
     async def order_history(self, cl_ord_id: str) -> Sequence[ExecutionReport]:
         """Everything that happened to one order, oldest first."""
@@ -330,7 +329,19 @@ class XtsBroker:
         if app_id is None:
             raise BadData(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._shared.names.known())}")
         params = {"appOrderID": app_id} | await self._reading()
-        rows = order_rows(await self.link.call("history", params=params, what=f"the history of {cl_ord_id}"))
+        whole = self._shared.shown(cl_ord_id, app_id, 1.0 / max(1, self.link.terms.books_per_s))
+        try:
+            rows = (
+                (whole,)
+                if whole is not None
+                else order_rows(await self.link.call("history", params=params, what=f"the history of {cl_ord_id}"))
+            )
+        except AuthExpired:
+            raise
+        except Refused:
+            if not self.dealer:
+                raise
+            rows = await self.order_book()  # some installs show a dealer a client's orders in the book only
         rows = tuple(row for row in rows if row.app_order_id == app_id)
         trades: tuple[TradeRow, ...] = ()
         if any(row.cum_qty for row in rows):
@@ -345,10 +356,7 @@ class XtsBroker:
 
     async def trade_book(self) -> tuple[TradeRow, ...]:
         """XTS's own trade book, of the same range as :meth:`order_book`."""
-        if self.dealer and not self.client:
-            return await self.dealer_trades()
-        rows = trade_rows(await self.link.call("trades", params=await self._reading()))
-        return tuple(row for row in rows if self._mine(row.client_id))
+        return await self._book(TRADES, self.client)
 
     # positions and money
 
@@ -359,9 +367,7 @@ class XtsBroker:
 
     async def position_rows(self, day_or_net: str = "NetWise") -> tuple[PositionRow, ...]:
         """XTS's own positions of the day (``DayWise``) or carried ones too (``NetWise``), flat ones included."""
-        if self.dealer and not self.client:
-            return await self.dealer_positions(day_or_net)
-        return await self._positions(day_or_net, await self._reading())
+        return await self._book(POSITIONS, self.client, dayOrNet=_range(day_or_net))
 
     async def holdings(self) -> Sequence[Held]:
         """Delivered shares."""
@@ -385,8 +391,15 @@ class XtsBroker:
         return holdings_of(await self.link.call("holdings", params=await self._reading()))
 
     async def margins(self) -> Funds:
-        """The account's money."""
-        rows = await self.balance_rows()
+        """The account's money; figures are None where the install tells a dealer nothing of a client's."""
+        try:
+            rows = await self.balance_rows()
+        except AuthExpired:
+            raise
+        except Refused:
+            if not self.dealer or not self.client:
+                raise
+            return Funds(cash_p=None, used_p=None)
         if not rows or rows[0].available is None:
             raise BadData(f"{self.name} names no available margin; ask the broker to enable it")
         available_p, used_p = round(rows[0].available * 100.0), round((rows[0].used or 0.0) * 100.0)
@@ -403,29 +416,16 @@ class XtsBroker:
         master = await self.master()
         rows = []
         for request in requests:
-            segment, token = master.place_of(master.find(request.symbol, request.exchange))
-            form = place_form(request, (segment, token), None, self.settings)
-            rows.append(
-                {
-                    "exchange": SEGMENTS[segment],
-                    "exchangeInstrumentId": token,
-                    "productType": form["productType"],
-                    "orderType": form["orderType"],
-                    "orderSide": form["orderSide"],
-                    "quantity": request.order_qty,
-                    "price": form["limitPrice"],
-                    "stopPrice": form["stopPrice"],
-                    "orderSessionType": 1,
-                }
-            )
+            place = master.place_of(master.find(request.symbol, request.exchange))
+            rows.append(margin_form(request, place, self.settings))
         found = margin_of(await self.link.call("margin", json={"portfolio": rows}, what="the margin"))
-        if not found.valid:
-            raise BadData(f"{self.name} cannot tell the margin: {found.text or 'no reason given'}")
+        if not found.valid and found.required <= 0:
+            raise Refused(f"{self.name} cannot tell the margin: {found.text or 'no reason given'}")
         return Margin(total=found.required, label="XTS's basket margin")
 
     async def convert(self, symbol: str, qty: int, product: Product, to: Product) -> None:
         """Move a day position from one product to another. Raises Refused."""
-        segment, token = await self._place(symbol)
+        segment, token = await self.place_of(symbol)
         rows = [r for r in await self.position_rows("DayWise") if (r.segment, r.instrument) == (segment, token)]
         have = sum(abs(r.net_qty or 0) for r in rows if r.product.upper() == str(product))
         if not 0 < qty <= have:
@@ -438,111 +438,99 @@ class XtsBroker:
             "oldProductType": str(product),
             "newProductType": str(to),
         }
-        await self.link.call("convert", json=body | await self._acting(), what=f"conversion of {symbol}")
-
-    async def square_off(self, symbol: str, product: Product, qty: int, *, day: bool = False) -> None:
-        """Close a number of units of a position at the market by XTS itself; then read the positions."""
-        segment, token = await self._place(symbol)
-        if qty <= 0:
-            raise BadData(f"quantity must be a whole number of units from 1, was {qty}")
-        body: dict[str, object] = {
-            "exchangeSegment": segment,
-            "exchangeInstrumentID": token,
-            "productType": str(product),
-            "squareoffMode": "DayWise" if day else "Netwise",
-            "positionSquareOffQuantityType": "ExactQty",
-            "squareOffQtyValue": qty,
-            "blockOrderSending": True,
-            "cancelOrders": True,
-        }
-        await self.link.call("squareoff", json=body | await self._acting(), what=f"square-off of {symbol}")
-        self._shared.nudge()
-
-    # exchange
-
-    async def exchange_status(self) -> Any:
-        """Market status by segment, as XTS has it."""
-        user = (await self.link.session()).user_id
-        found = await self.link.call("exchange_status", params={"userID": user}, what="the exchange status")
-        return found.get("marketStatus", found) if isinstance(found, dict) else found
-
-    async def exchange_messages(self, segment: str) -> Any:
-        """Broadcast messages of a segment, as XTS has them."""
-        params = {"exchangeSegment": segment}
-        found = await self.link.call("exchange_messages", params=params, what="the exchange messages")
-        return found.get("messageList", found) if isinstance(found, dict) else found
+        await self.link.call("convert", json=body | await self.acting(), what=f"conversion of {symbol}")
 
     # dealer
 
     async def dealer_orders(self) -> tuple[OrderRow, ...]:
         """The order book of all mapped clients; bound to one, of that one."""
-        rows = order_rows(await self.link.call("dealer_orders", what="the dealer order book"))
-        return self._keep(tuple(row for row in rows if self._mine(row.client_id, self.bound)))
+        return self._keep(await self._book(ORDERS, self.bound, whole=True))
 
     async def dealer_trades(self) -> tuple[TradeRow, ...]:
         """The trade book of all mapped clients; bound to one, of that one."""
-        rows = trade_rows(await self.link.call("dealer_trades", what="the dealer trade book"))
-        return tuple(row for row in rows if self._mine(row.client_id, self.bound))
+        return await self._book(TRADES, self.bound, whole=True)
 
     async def dealer_positions(self, day_or_net: str = "NetWise") -> tuple[PositionRow, ...]:
         """Positions of all mapped clients; bound to one, of that one.
 
         Where the install answers an empty list for ever, each client is asked for.
         """
-        params = {"dayOrNet": _range(day_or_net)}
-        rows = positions_of(await self.link.call("dealer_positions", params=params, what="the dealer positions"))
-        if not rows:
-            codes = (self.bound,) if self.bound else await self.client_codes()
-            found = [await self.for_client(code)._positions(day_or_net, {"clientID": code}) for code in codes]
-            rows = tuple(row for some in found for row in some)
-        return tuple(row for row in rows if self._mine(row.client_id, self.bound))
+        return await self._book(POSITIONS, self.bound, whole=True, dayOrNet=_range(day_or_net))
 
     # updates
 
     def hear(self, name: str, argument: object) -> None:
         """Take an event of the interactive socket: rows go to :meth:`updates`, ``logout`` ends the token.
 
-        From the loop's own thread. What cannot be read is counted and nudges the next read of the book.
+        From the loop's own thread. What cannot be read is counted and makes the books be read; so does
+        ``connected``, for nobody says what happened between two connections.
         """
         if name == "logout":
             self.link.expire()
+        elif name == "connected":
+            self._shared.gaps += 1
         elif name in ("order", "trade"):
             try:
-                rows = event_rows(name, argument)
+                self._shared.heard(event_rows(name, argument))
             except BadData:
                 self._shared.odd_events += 1
-                rows = ()
-            self._shared.heard(rows)
-        self._shared.nudge()
+                self._shared.gaps += 1
+        self.nudge()
 
     async def updates(self) -> AsyncIterator[ExecutionReport]:
         """What happens to orders from now on.
 
-        The books are read each ``poll_s`` seconds, and at once after an event, so that nothing is lost
-        between two connections; what events say first is not said again. While the token is dead nothing is read.
+        The order socket tells at once; the books are read after each connection of it, after an event that could
+        not be read and each ``calm_s``; each ``poll_s`` and after every nudge while there is no live socket. What was
+        said once is not said again. While the token is dead nothing is read.
         """
         self._open()
-        trail = Trail(self._shared.names, await self._finder(), await self.account())
-        await self._catch_up(trail, start=True)
+        shared, terms, loop = self._shared, self.link.terms, asyncio.get_running_loop()
+        before = frozenset(shared.sent)
+        trail = Trail(shared.names, await self._finder(), await self.account())
         box: deque[OrderRow | PositionRow] = deque()
-        self._shared.boxes.append(box)
-        heard = self._shared.count
+        shared.boxes.append(box)
         try:
-            while not self._shared.ended.is_set():
-                heard = await self._shared.news(heard, self.link.terms.poll_s)
-                reports = said(box, trail, self.clock())
-                if self.link.state != "closed":
-                    try:
-                        reports += await self._catch_up(trail)
-                    except BadData:
-                        self._shared.odd_events += 1
-                    except (Retryable, AuthExpired):
-                        pass  # the link says its state; the books are read again
-                for report in reports:
-                    if not self.client or self._mine(report.account):
-                        yield report
+            for report in self._of_mine(await self._catch_up(trail, start=True)):
+                if report.cl_ord_id in shared.sent - before:  # sent while the books were being read
+                    yield report
+            if shared.socket is None and self._networked:
+                shared.socket = order_socket(self.link, self.settings.eio, self.hear)
+            heard, gaps, read_s = shared.count, shared.gaps, loop.time()
+            while not shared.ended.is_set():
+                heard = await shared.news(heard, terms.poll_s)
+                for report in self._of_mine(said(box, trail, self.clock())):
+                    yield report
+                calm = shared.live and gaps == shared.gaps and loop.time() - read_s < terms.calm_s
+                if calm or self.link.state == "closed":
+                    continue
+                gaps, read_s = shared.gaps, loop.time()
+                for report in self._of_mine(await self._news(trail)):
+                    yield report
         finally:
-            self._shared.boxes.remove(box)
+            shared.boxes.remove(box)
+
+    def _of_mine(self, reports: Sequence[ExecutionReport]) -> list[ExecutionReport]:
+        return [report for report in reports if not self.client or self._mine(report.account)]
+
+    async def _news(self, trail: Trail) -> list[ExecutionReport]:
+        """What the books say that is new; nothing while they cannot be read."""
+        try:
+            return await self._catch_up(trail)
+        except BadData:
+            self._shared.odd_events += 1
+        except (Retryable, AuthExpired):
+            self._shared.gaps += 1  # the link says its state; the books are read again
+        except Refused:
+            if self.link.state != "closed":  # closed while a book was being read
+                raise
+        return []
+
+    def feed(self) -> MarketFeed:
+        """The market feed: one for the login."""
+        if self._shared.feed is None:
+            self._shared.feed = make_feed(self.market)
+        return self._shared.feed
 
     async def _catch_up(self, trail: Trail, *, start: bool = False) -> list[ExecutionReport]:
         """Read the order book, and the trade book when an order traded more than was told of."""
@@ -560,8 +548,7 @@ class XtsBroker:
 
     async def close(self) -> None:
         """Let go of every connection; :meth:`updates` ends."""
-        self._shared.ended.set()
-        self._shared.nudge()
+        await self._shared.close()
         await self.link.close()
         await self.market.link.close()
 
@@ -587,25 +574,19 @@ class XtsBroker:
                 )
             await asyncio.sleep(min(left, self.link.terms.poll_s))
 
+    async def _took_total(self, modify: Modify, traded: int) -> None:
+        """Look whether this install took the quantity of an order that has traded for what remains."""
+        with contextlib.suppress(Retryable, Refused):
+            await self.order_book()
+        row = self._shared.rows.get(self._shared.names.app_id(modify.cl_ord_id) or "")
+        if row is not None and row.qty is not None and row.qty == modify.order_qty + max(traded, row.cum_qty or 0):
+            raise Unknown(
+                f"{self.name} took the quantity of {modify.cl_ord_id} for what remains: it is now for {row.qty} "
+                f"units in all, was to be {modify.order_qty}; cancel it, or modify it to the units that remain"
+            )
+
     def _client_id(self, account: str, session: XtsSession) -> str | None:
-        """The ``clientID`` of a new order for an account; refuses one that this login must not trade for."""
-        mode, codes = id_mode(self.settings), session.client_codes
-        if not self.dealer:
-            own = {session.user_id, self.settings.client_id, *codes} - {""}
-            if account not in own:
-                raise Refused(f"{self.name} account {self.client or session.user_id} takes no orders of {account}")
-            return {"omit": None, "user_id": session.user_id, "masked": MASK}.get(
-                mode, self.settings.client_id or account
-            )
-        if self.bound and account != self.bound:
-            raise Refused(f"{self.name} for client {self.bound} takes no orders of {account}")
-        if account == session.user_id and account not in codes:
-            raise Refused(f"{account} is the dealer's own id: such an order would be dropped in silence; name a client")
-        if codes and account not in codes and mode != "masked":
-            raise Refused(
-                f"client {account!r} is not mapped to this login{nearest(account, codes)} known: {', '.join(codes)}"
-            )
-        return {"omit": None, "user_id": session.user_id, "masked": MASK}.get(mode, account)
+        return client_id(self.name, self.settings, session, account, self.bound)
 
     async def _of_row(self, row: OrderRow) -> str | None:
         """The ``clientID`` that changes an order: the client of its row, never the login."""
@@ -613,7 +594,7 @@ class XtsBroker:
         if mode == "omit":
             return None
         if self.dealer:
-            return MASK if mode == "masked" else row.client_id or self.client or None
+            return MASK if mode == "masked" else row.client_id.strip("*") or self.client or None
         return self._client_id(row.client_id or await self.account(), await self.link.session())
 
     async def _reading(self) -> dict[str, object]:
@@ -625,17 +606,48 @@ class XtsBroker:
             return {}
         return {"clientID": (await self.link.session()).user_id if mode == "user_id" else await self.account()}
 
-    async def _acting(self) -> dict[str, object]:
+    async def acting(self) -> dict[str, object]:
         """The ``clientID`` of what changes a position: a dealer's client, never the dealer."""
         if self.dealer and not self.client:
             raise Refused("this changes a client's position; ask for_client(code)")
-        client_id = self._client_id(await self.account(), await self.link.session())
-        return {} if client_id is None else {"clientID": client_id}
+        sent_as = self._client_id(await self.account(), await self.link.session())
+        return {} if sent_as is None else {"clientID": sent_as}
 
-    async def _positions(self, day_or_net: str, who: Mapping[str, object]) -> tuple[PositionRow, ...]:
-        params = {"dayOrNet": _range(day_or_net), **who}
-        rows = positions_of(await self.link.call("positions", params=params))
-        return tuple(row for row in rows if self._mine(row.client_id))
+    async def _book(self, book: Book[R], client: str, *, whole: bool = False, **more: object) -> tuple[R, ...]:
+        """Rows of a client, or of all: by the plain call or the dealer's, whichever this install answers."""
+        if not self.dealer:
+            if whole:
+                return book.read(await self.link.call(book.dealer, params=more, what=book.what))
+            return book.read(await self.link.call(book.plain, params=more | await self._reading()))
+
+        async def by_client() -> tuple[R, ...]:
+            codes = (client,) if client else await self._clients()
+            asked = [{**more, "clientID": code} for code in codes]
+            found = [book.read(await self.link.call(book.plain, params=params)) for params in asked]
+            return tuple(row for rows in found for row in rows)
+
+        async def at_once() -> tuple[R, ...]:
+            rows = book.read(await self.link.call(book.dealer, params=more, what=book.what))
+            if rows or not book.may_be_empty:
+                return rows
+            try:
+                return await by_client()
+            except AuthExpired:
+                raise
+            except Refused:
+                return rows  # the dealer's call is the only one that this install answers
+
+        ways = (at_once, by_client) if whole or not client else (by_client, at_once)
+        rows = await first_allowed(*ways)
+        return tuple(row for row in rows if self._mine(row.client_id, client))
+
+    async def _clients(self) -> tuple[str, ...]:
+        """The clients to ask for one by one: those that the login names, or else those this process knows of."""
+        known = {self.settings.client_id, *self._shared.clients} - {""}
+        codes = await self.client_codes() or tuple(sorted(known))
+        if not codes:  # no client asked for is not an empty book
+            raise Refused(f"{self.name} names no client of this login; set [xts] client_id, or use for_client(code)")
+        return codes
 
     async def _working(self, cl_ord_id: str) -> OrderRow:
         """The row of an order that may still be changed: the one last seen, or the book's after a change of ours."""
@@ -658,20 +670,24 @@ class XtsBroker:
     def _keep(self, rows: tuple[OrderRow, ...]) -> tuple[OrderRow, ...]:
         for row in rows:
             self._shared.names.of(row)
-            self._shared.rows[row.app_order_id] = row
+        self._shared.showed(rows)
         return rows
 
-    def _mine(self, client_id: str, client: str | None = None) -> bool:
-        """Whether a row is of the client asked for (default: this one's); an install may ignore the question."""
-        wanted = self.client if client is None else client
-        return not (self.dealer and wanted) or client_id in ("", wanted, MASK)
+    def _mine(self, found: str, client: str | None = None) -> bool:
+        """Whether a row is of the client asked for (default: this one's)."""
+        return is_mine(self.settings, self.client if client is None else client, found)
 
     async def _finder(self) -> Callable[[str, int | None], Instrument | None]:
         return (await self.master()).by_id
 
-    async def _place(self, symbol: str) -> tuple[str, int]:
+    async def place_of(self, symbol: str) -> tuple[str, int]:
+        """XTS's segment and id of a contract."""
         master = await self.master()
         return master.place_of(master.find(symbol))
+
+    def nudge(self) -> None:
+        """Have the books read soon by those who listen."""
+        self._shared.nudge()
 
     def _open(self) -> None:
         if self.link.closed:

@@ -134,7 +134,13 @@ ROWS: Final[tuple[XtsRow, ...]] = (
         statuses=(404,),
         shapes=("broken",),
     ),
-    XtsRow("refused", "no such route: check root and md_prefix", statuses=(404,), calls=_READS, shapes=("broken",)),
+    XtsRow(
+        "refused",
+        "no such route: check root and md_prefix",
+        statuses=(404,),
+        calls=(*_READS, "login"),
+        shapes=("broken",),
+    ),
     XtsRow("refused", "not a byte of the request left this machine", calls=_WRITES, shapes=("no_link",)),
     XtsRow("retryable", "a read changes nothing", calls=_READS, shapes=("no_link", "cut", "broken", "odd", "untyped")),
 )

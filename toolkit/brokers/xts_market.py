@@ -9,30 +9,42 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import polars as pl
 
+from toolkit.brokers.clock import session_open
 from toolkit.brokers.errors_map import Answer
+from toolkit.brokers.master import INDICES, cached, keep
 from toolkit.brokers.xts_errors import to_error
 from toolkit.brokers.xts_master import TRADED, XtsMaster, index_rows, read_listed, read_master
 from toolkit.brokers.xts_records import number, whole
 from toolkit.brokers.xts_session import OPS, XtsLink
+from toolkit.brokers.xts_updates import EIO_BY_HOST, again, door, own_ca, probe
 from toolkit.calendar import ist_date, ist_ns, to_ist
-from toolkit.errors import BadData, Retryable, ToolkitError
+from toolkit.errors import AuthExpired, BadData, Refused, Retryable, ToolkitError
 from toolkit.market.quotes import Quote
 from toolkit.market.xts_text import SEGMENTS, Level, TextStat, TextTick, decode_full
-from toolkit.types import Instrument
+from toolkit.types import Instrument, Kind
 
-__all__ = ["Candle", "Subscribed", "XtsMarket", "candles_of", "listed_quotes"]
+if TYPE_CHECKING:
+    from toolkit.market.feed import MarketFeed
+
+__all__ = ["Candle", "Subscribed", "XtsMarket", "candles_of", "listed_quotes", "make_feed"]
 
 Place = tuple[int, int]
 """Segment number and instrument id."""
 
 _OPEN: Final = dt.time(9, 15)
 _IST_S: Final = 19_800
+_S: Final = 10**9
+_DAY_NS: Final = 86_400 * _S
+_PIECE_DAYS: Final = 7  # of minute bars, what public clients ask for at most
+_YEAR_DAYS: Final = 366
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
@@ -71,17 +83,27 @@ class XtsMarket:
         Nanoseconds UTC.
     segments : sequence of str
         Segments whose masters are asked for.
+    cache : Path, optional
+        Folder where the day's contracts are kept for the next process.
     """
 
-    def __init__(self, link: XtsLink, clock: Callable[[], int], segments: Sequence[str] = tuple(TRADED)) -> None:
+    def __init__(
+        self,
+        link: XtsLink,
+        clock: Callable[[], int],
+        segments: Sequence[str] = tuple(TRADED),
+        cache: Path | None = None,
+    ) -> None:
         self.link = link
         self.skipped: dict[str, int] = {}
         self.odd = 0
         self.remaining: int | None = None
-        self._clock = clock
+        self.clock = clock
         self._segments = tuple(segments)
+        self._cache = cache
         self._master: XtsMaster | None = None
-        self._reading = asyncio.Lock()
+        self._of_indices: tuple[XtsMaster | None, tuple[Instrument, ...]] | None = None
+        self._reading: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._have: set[tuple[int, int, int]] = set()
         self._wanted: set[tuple[int, int, int]] = set()
         self._token = ""
@@ -98,6 +120,10 @@ class XtsMarket:
         """End the session at the broker."""
         await self.link.logout()
 
+    async def leave(self) -> None:
+        """Let the connections of this loop go, as a feed does whose thread ends."""
+        await self.link.leave()
+
     async def config(self) -> Mapping[str, Any]:
         """What the install says of its segments and message codes."""
         found = await self.link.call("md_config")
@@ -107,13 +133,26 @@ class XtsMarket:
 
     async def master(self) -> XtsMaster:
         """The day's contracts: the masters of all segments with the index lists, read once a day."""
-        today = ist_date(self._clock())
-        async with self._reading:
+        today = ist_date(self.clock())
+        async with self._reading.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             if self._master is None or self._master.on != today:
-                self._master = await self._read(today)
+                self._master = XtsMaster(await self._table(today), today)
         return self._master
 
-    async def _read(self, today: dt.date) -> XtsMaster:
+    async def _table(self, today: dt.date) -> pl.DataFrame:
+        """The day's table: of the cache, or read and kept there."""
+        if self._cache is None:
+            return await self._read(today)
+        settings = self.link.settings
+        where = "|".join((settings.md_root, settings.md_prefix, *self._segments))
+        salt = settings.md_secret_key.reveal() if settings.loopback else ""  # tells simulated ones apart
+        path, table = await asyncio.to_thread(cached, self._cache, "xts", where, salt, today)
+        if table is None:
+            table = await self._read(today)
+            await asyncio.to_thread(keep, path, table)
+        return table
+
+    async def _read(self, today: dt.date) -> pl.DataFrame:
         text = await self.link.call(
             "master", json={"exchangeSegmentList": list(self._segments)}, what="the master dump"
         )
@@ -124,7 +163,7 @@ class XtsMarket:
         for segment in [s for s in self._segments if s.endswith("CM")]:
             listed = index_rows(await self.indices(segment), segment, today)
             frames.append(listed.join(table, on="key", how="anti"))
-        return XtsMaster(pl.concat(frames), today)
+        return pl.concat(frames)
 
     async def indices(self, segment: str) -> tuple[str, ...]:
         """Names and ids of a segment's indices (``NIFTY 50_26000``); none where the install has no list."""
@@ -156,7 +195,7 @@ class XtsMarket:
         rows = [{"exchangeSegment": segment, "exchangeInstrumentID": token} for segment, token in places]
         body = {"source": self.link.settings.source, "instruments": rows}
         found = await self.link.call("search_by_id", json=body, what="the instruments")
-        return read_listed(found, ist_date(self._clock()))[0]
+        return read_listed(found, ist_date(self.clock()))[0]
 
     async def options(
         self, segment: str, series: str, symbol: str, expiry: dt.date, option_type: str, strike: float
@@ -171,7 +210,7 @@ class XtsMarket:
             "strikePrice": f"{strike:g}",
         }
         found = await self.link.call("option_symbol", params=params, what="the options")
-        return read_listed(found, ist_date(self._clock()))[0]
+        return read_listed(found, ist_date(self.clock()))[0]
 
     async def quotes(self, places: Iterable[Place], code: int = 1502) -> Mapping[Place, TextTick]:
         """Newest state of instruments by segment number and id; one without a tick yet is absent."""
@@ -199,7 +238,7 @@ class XtsMarket:
         for instrument in instruments:
             segment, token = master.place_of(instrument)
             wanted[SEGMENTS[segment], token] = instrument.token or 0
-        now_ns = self._clock()
+        now_ns = self.clock()
         return {wanted[place]: _quote(tick, now_ns) for place, tick in (await self.quotes(wanted)).items()}
 
     async def candles(
@@ -207,21 +246,43 @@ class XtsMarket:
     ) -> tuple[Candle, ...]:
         """Bars of ``seconds`` (None: days) whose stamps lie in the range, oldest first.
 
-        Installs differ in whether the size is asked for in seconds or in minutes: when the bars that come are sixty
-        times too far apart, minutes are meant, which is remembered.
+        A long range is asked for in pieces of at most 7 days (of a year for days); a piece that the install
+        refuses is halved down to a day. Installs differ in whether the size is asked for in seconds or in
+        minutes: when the bars that come are sixty times too far apart, minutes are meant, which is remembered.
         """
         if seconds is not None and (seconds <= 0 or seconds % 60):
             raise BadData(f"bars are whole minutes, was {seconds} seconds")
-        params: dict[str, object] = {
-            "exchangeSegment": segment,
-            "exchangeInstrumentID": instrument,
-            "startTime": _moment(start_ns),
-            "endTime": _moment(end_ns),
-        }
+        place: dict[str, object] = {"exchangeSegment": segment, "exchangeInstrumentID": instrument}
+        piece_ns = (_PIECE_DAYS if seconds else _YEAR_DAYS) * _DAY_NS
+        made: dict[int, Candle] = {}
+        at = start_ns
+        while True:
+            until = min(at + piece_ns - _S, end_ns)
+            made |= {bar.start_ns: bar for bar in await self._piece(place, at, until, seconds)}
+            at = until + _S
+            if at > end_ns:
+                return tuple(made[key] for key in sorted(made))
+
+    async def _piece(
+        self, place: Mapping[str, object], start_ns: int, end_ns: int, seconds: int | None
+    ) -> tuple[Candle, ...]:
+        params = {**place, "startTime": _moment(start_ns), "endTime": _moment(end_ns)}
+        try:
+            return await self._bars(params, seconds)
+        except AuthExpired:
+            raise
+        except Refused as error:
+            if end_ns - start_ns < _DAY_NS or "e-instrument" in str(error).lower():
+                raise  # no install takes less than a day
+        half = (end_ns - start_ns) // (2 * _S) * _S
+        first = await self._piece(place, start_ns, start_ns + half - _S, seconds)
+        return first + await self._piece(place, start_ns + half, end_ns, seconds)
+
+    async def _bars(self, params: Mapping[str, object], seconds: int | None) -> tuple[Candle, ...]:
         size: object = "D" if seconds is None else seconds // 60 if self._in_minutes else seconds
-        bars = candles_of(await self._ohlc(params | {"compressionValue": size}), seconds)
+        bars = candles_of(await self._ohlc({**params, "compressionValue": size}), seconds)
         if seconds is not None and not self._in_minutes and _gap_s(bars) == 60 * seconds:
-            other = candles_of(await self._ohlc(params | {"compressionValue": seconds // 60}), seconds)
+            other = candles_of(await self._ohlc({**params, "compressionValue": seconds // 60}), seconds)
             if _gap_s(other) == seconds:
                 self._in_minutes = True
                 return other
@@ -301,6 +362,30 @@ class XtsMarket:
             already += made.already
         return Subscribed(ticks=tuple(ticks), already=tuple(already), remaining=self.remaining)
 
+    async def subscriptions(self, code: int) -> tuple[Place, ...]:
+        """What the install says this session has of a message code, ascending; not every install can say."""
+        found = await self.link.call("subscriptions", params={"xtsMessageCode": code}, what="the subscriptions")
+        return tuple(sorted(_listed(found)))
+
+    def is_index(self, token: int) -> bool:
+        """Whether a key of ours is an index, as far as the contracts have been read."""
+        found = None if self._master is None else self._master.by_key(token)
+        return found is not None and found.kind is Kind.INDEX
+
+    def index_token(self, segment: int, name: str) -> int | None:
+        """The key of an index by segment number and name, XTS's or ours."""
+        if self._master is None:
+            return None
+        wanted = INDICES.get(name.upper(), name.upper())
+        listed = (i for i in self._indices() if i.token is not None and i.token >> 32 == segment)
+        return next((i.token for i in listed if i.symbol == wanted), None)
+
+    def _indices(self) -> tuple[Instrument, ...]:
+        if self._of_indices is None or self._of_indices[0] is not self._master:
+            listed = () if self._master is None else tuple(i for i in self._master if i.kind is Kind.INDEX)
+            self._of_indices = (self._master, listed)
+        return self._of_indices[1]
+
     @property
     def subscribed(self) -> frozenset[tuple[int, int, int]]:
         """Segment number, id and message code of everything this session has."""
@@ -331,6 +416,41 @@ class XtsMarket:
 
     def _error(self, what: str, op: str, answer: Answer) -> ToolkitError:
         return to_error(self.link.name, what, OPS[op][0], answer)
+
+
+def make_feed(market: XtsMarket) -> MarketFeed:
+    """Make the runner of the market-data socket: ticks by our keys, as from any other broker."""
+    try:
+        from toolkit.market.feed import MarketFeed
+    except ImportError as error:
+        raise BadData(f"{error.name} is not installed; add it with: pip install 'trading-toolkit[xts]'") from None
+    from toolkit.market.xts_feed import XtsWire
+
+    link = market.link
+    settings, terms = link.settings, link.terms
+    wire = XtsWire(
+        lambda: door(link),
+        {"publishFormat": terms.md_format or _format(settings.md_prefix), "broadcastMode": terms.md_mode},
+        eio=settings.eio,
+        versions=EIO_BY_HOST,
+        again=lambda: again(link),
+        lost=link.expire,
+        desk=market,
+        index=market.is_index,
+        named=market.index_token,
+        batch=terms.batch,
+    )
+    return MarketFeed(
+        wire,
+        probe=lambda: probe(link, "md_config"),
+        session_open=session_open,
+        clock=lambda: market.clock(),
+        ssl=own_ca(link),
+    )
+
+
+def _format(prefix: str) -> str:
+    return "Binary" if "binary" in prefix.lower() else "JSON"
 
 
 def listed_quotes(result: object) -> list[object]:
@@ -364,6 +484,28 @@ def _named(result: object) -> set[Place]:
             if segment is not None and token is not None:
                 found.add((segment, token))
     return found
+
+
+def _listed(found: object) -> set[Place]:
+    """Instruments wherever an answer lists them: objects, ``2_49543``, or JSON text of either."""
+    if isinstance(found, str):
+        segment, line, token = found.rpartition("_")
+        if line and segment.strip().isdigit() and token.strip().isdigit():
+            return {(int(segment), int(token))}
+        try:
+            found = msgspec.json.decode(found)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return set()
+    if isinstance(found, list):
+        return {place for row in found for place in _listed(row)}
+    if not isinstance(found, dict):
+        return set()
+    cells = {str(k).lower(): v for k, v in found.items()}
+    segment_of, token_of = cells.get("exchangesegment"), whole(cells.get("exchangeinstrumentid"))
+    if token_of is not None:
+        number_of = SEGMENTS.get(str(segment_of).upper(), whole(segment_of))
+        return set() if number_of is None else {(number_of, token_of)}
+    return {place for value in cells.values() if isinstance(value, list | dict) for place in _listed(value)}
 
 
 def candles_of(text: str, seconds: int | None) -> tuple[Candle, ...]:

@@ -7,21 +7,21 @@ number of columns must agree with that. Ids are unique within a segment only; ``
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
 import polars as pl
 
+from toolkit.brokers.master import INDICES, Master
 from toolkit.brokers.xts_records import number, whole
-from toolkit.contracts import instrument_id
 from toolkit.errors import BadData, UnknownSymbol, nearest
 from toolkit.market.files.terms import symbols, with_dated_terms
 from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
 from toolkit.market.xts_text import SEGMENTS
-from toolkit.types import Instrument, Kind, OptionType
+from toolkit.types import Instrument
 
-__all__ = ["INDICES", "TRADED", "XtsMaster", "index_rows", "key_of", "read_listed", "read_master", "split_key"]
+__all__ = ["TRADED", "XtsMaster", "index_rows", "key_of", "read_listed", "read_master", "split_key"]
 
 TRADED: Final = {
     "NSECM": ("NSE", "NSE_CM"),
@@ -31,14 +31,6 @@ TRADED: Final = {
 }
 """Segments that the toolkit trades: exchange and segment in our words."""
 
-INDICES: Final = {
-    "INDIA VIX": "INDIAVIX",
-    "NIFTY 50": "NIFTY",
-    "NIFTY BANK": "BANKNIFTY",
-    "NIFTY FIN SERVICE": "FINNIFTY",
-    "NIFTY MID SELECT": "MIDCPNIFTY",
-    "NIFTY NEXT 50": "NIFTYNXT50",
-}
 _KINDS: Final = {"1": "future", "2": "option", "8": "equity", "16": "index"}
 _COLUMNS: Final = {"future": (21,), "option": (23,), "equity": (22,), "index": ()}
 _EXACT: Final = (21, 22, 23)
@@ -254,7 +246,7 @@ def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame
     return filled.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
 
 
-class XtsMaster:
+class XtsMaster(Master):
     """The day's contracts, found by our symbol, by XTS's own name, or by segment and id.
 
     Parameters
@@ -265,15 +257,6 @@ class XtsMaster:
         Today: what expired before it is refused.
     """
 
-    def __init__(self, table: pl.DataFrame, on: dt.date) -> None:
-        self._full = table
-        self.on = on
-        self._made: dict[int, Instrument] = {}
-
-    @cached_property
-    def _by_key(self) -> dict[int, int]:
-        return {key: row for row, key in enumerate(self._full["key"].to_list())}
-
     @cached_property
     def _by_name(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -282,17 +265,6 @@ class XtsMaster:
                 if name is not None and row not in found.setdefault(str(name).upper(), []):
                     found[str(name).upper()].append(row)
         return found
-
-    @property
-    def table(self) -> pl.DataFrame:
-        """The contracts in the schema ``INSTRUMENTS``; ``token`` is the exchange's."""
-        return self._full.select(list(INSTRUMENTS))
-
-    def __len__(self) -> int:
-        return self._full.height
-
-    def __iter__(self) -> Iterator[Instrument]:
-        return (self._at(row) for row in range(self._full.height))
 
     def find(self, text: str, exchange: str | None = None) -> Instrument:
         """Give the one live contract that ``text`` names: our symbol, XTS's name, or ``NSEFO:49543``.
@@ -304,13 +276,7 @@ class XtsMaster:
         """
         wanted = " ".join(str(text).upper().split())
         rows = self._rows(wanted)
-        if exchange is not None and rows:
-            at = [row for row in rows if exchange in (self._full["exchange"][row], self._full["venue"][row])]
-            if not at:
-                listed = ", ".join(sorted({self._full["exchange"][row] for row in rows}))
-                raise UnknownSymbol(f"{text!r} is not listed on {exchange}; it is on {listed}")
-            rows = at
-        live = [row for row in rows if (self._full["expiry"][row] or self.on) >= self.on]
+        live, rows = self._live(text, rows, exchange)
         if len(live) == 1:
             return self._at(live[0])
         if live:
@@ -331,11 +297,6 @@ class XtsMaster:
         row = self._by_key.get(key_of(segment, instrument))
         return None if row is None else self._at(row)
 
-    def by_key(self, key: int) -> Instrument | None:
-        """The contract of a key."""
-        row = self._by_key.get(key)
-        return None if row is None else self._at(row)
-
     def place_of(self, instrument: Instrument) -> tuple[str, int]:
         """XTS's segment and id of a contract."""
         row = self._by_key[instrument.token or 0]
@@ -349,33 +310,3 @@ class XtsMaster:
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 20 and int(wanted) in self._by_key:
             return [self._by_key[int(wanted)]]
         return self._by_name.get(wanted, [])
-
-    def _at(self, row: int) -> Instrument:
-        found = self._made.get(row)
-        if found is None:
-            found = self._made[row] = _instrument(self._full.row(row, named=True))
-        return found
-
-
-def _instrument(row: dict[str, object]) -> Instrument:
-    token, key, valid_on, expiry = row["token"], row["key"], row["valid_on"], row["expiry"]
-    strike_p, lot, tick_p, freeze = row["strike_p"], row["lot"], row["tick_p"], row["freeze_qty"]
-    assert isinstance(token, int)
-    assert isinstance(key, int)
-    assert isinstance(valid_on, dt.date)
-    segment = str(row["segment"])
-    return Instrument(
-        instrument_id=instrument_id(segment, token, valid_on),
-        symbol=str(row["symbol"]),
-        exchange=str(row["exchange"]),
-        segment=segment,
-        underlying=str(row["underlying"]),
-        kind=Kind(str(row["kind"])),
-        lot=lot if isinstance(lot, int) and lot > 0 else 1,
-        tick_p=tick_p if isinstance(tick_p, int) and tick_p > 0 else 1,
-        expiry=expiry if isinstance(expiry, dt.date) else None,
-        strike_p=strike_p if isinstance(strike_p, int) else None,
-        option_type=None if row["option_type"] is None else OptionType(str(row["option_type"])),
-        token=key,
-        freeze_qty=freeze if isinstance(freeze, int) else None,
-    )

@@ -14,8 +14,9 @@ import msgspec
 
 from toolkit.brokers.port import Held
 from toolkit.brokers.xts_records import OrderRow, PlacedRow, PositionRow, TradeRow, number, whole
-from toolkit.brokers.xts_settings import LEFT_OUT, XtsSettings
+from toolkit.brokers.xts_settings import LEFT_OUT, MASK, XtsSettings
 from toolkit.errors import BadData
+from toolkit.market.xts_text import SEGMENTS
 from toolkit.types import (
     TERMINAL,
     ExecType,
@@ -39,6 +40,7 @@ __all__ = [
     "fill_of",
     "held_of",
     "history_of",
+    "margin_form",
     "modify_form",
     "order_of",
     "place_form",
@@ -261,7 +263,7 @@ class Trail:
             recv_ns=now_ns,
             order_id=row.app_order_id,
             exch_order_id=row.exch_order_id or None,
-            account=row.client_id or self._account,
+            account=_whose(row, self._account),
             symbol=found.symbol if found else row.trading_symbol,
             side=_side(row),
             price_p=_paise(row.price),
@@ -322,7 +324,7 @@ def order_of(row: OrderRow, names: Names, find: Find, account: str, broker: str,
         stop_px_p=_paise(row.stop_px),
         time_in_force=TimeInForce.IOC if row.time_in_force.upper() == "IOC" else TimeInForce.DAY,
         product=_product(row.product),
-        account=row.client_id or account,
+        account=_whose(row, account),
         broker=broker,
         order_source=row.source,
     )
@@ -355,7 +357,7 @@ def fill_of(row: TradeRow, names: Names, find: Find, account: str, broker: str, 
         exec_id=_exec_id(row),
         cl_ord_id=names.of(row),
         order_id=row.app_order_id,
-        account=row.client_id or account,
+        account=_whose(row, account),
         broker=broker,
         symbol=found.symbol if found else row.trading_symbol,
         exchange=found.exchange if found else row.segment,
@@ -419,6 +421,22 @@ def place_form(
     return form
 
 
+def margin_form(request: OrderRequest, place: tuple[str, int], settings: XtsSettings) -> dict[str, object]:
+    """One order of ``margindetails``, where the exchange is a number."""
+    form = place_form(request, place, None, settings)
+    return {
+        "exchange": SEGMENTS[place[0]],
+        "exchangeInstrumentId": place[1],
+        "productType": form["productType"],
+        "orderType": form["orderType"],
+        "orderSide": form["orderSide"],
+        "quantity": request.order_qty,
+        "price": form["limitPrice"],
+        "stopPrice": form["stopPrice"],
+        "orderSessionType": 1,
+    }
+
+
 def sent_row(placed: PlacedRow, form: Mapping[str, object]) -> OrderRow:
     """What is known of an order between its answer and its first row: what was sent."""
     return OrderRow(
@@ -458,6 +476,11 @@ def modify_form(row: OrderRow, modify: Modify, client_id: str | None) -> dict[st
     if client_id is not None:
         form["clientID"] = client_id
     return form
+
+
+def _whose(row: OrderRow, account: str) -> str:
+    """The client of a row; one that an install masks or leaves out is whom was asked for."""
+    return account if row.client_id in ("", MASK) else row.client_id
 
 
 def _side(row: OrderRow) -> Side:

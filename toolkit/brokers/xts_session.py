@@ -30,7 +30,7 @@ from toolkit.brokers.xts_errors import classify, shape_of, to_error
 from toolkit.brokers.xts_records import login_of, market_login_of
 from toolkit.brokers.xts_settings import XtsSettings, XtsTerms, looked_up
 from toolkit.config import Secret
-from toolkit.errors import AuthExpired, Refused, Retryable, ToolkitError
+from toolkit.errors import AuthExpired, BadData, Refused, Retryable, ToolkitError
 
 __all__ = ["OPS", "XtsLink", "XtsSession", "forget_sessions", "quotas"]
 
@@ -64,6 +64,7 @@ OPS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "quotes": ("read", "quotes", "POST", "/instruments/quotes"),
     "subscribe": ("subscribe", "subscribe", "POST", "/instruments/subscription"),
     "unsubscribe": ("subscribe", "subscribe", "PUT", "/instruments/subscription"),
+    "subscriptions": ("list", "subscribe", "GET", "/instruments/subscription"),
     "ohlc": ("read", "ohlc", "GET", "/instruments/ohlc"),
     "series": ("list", "others", "GET", "/instruments/instrument/series"),
     "expiries": ("list", "others", "GET", "/instruments/instrument/expiryDate"),
@@ -123,15 +124,21 @@ def forget_sessions() -> None:
 
 
 def quotas(terms: XtsTerms) -> tuple[Quota, ...]:
-    """The limits of one key pair."""
+    """The limits of one key pair; every book has its own: the error says "max limit for this API"."""
+    books = sorted({_bucket(op) for op, row in OPS.items() if row[1] == "books"})
     return (
         Quota("orders", terms.orders_per_s, SECOND_NS),
-        Quota("books", terms.books_per_s, SECOND_NS),
+        *(Quota(book, terms.books_per_s, SECOND_NS) for book in books),
         Quota("quotes", terms.quotes_per_s, SECOND_NS),
         Quota("subscribe", terms.subscribe_per_s, SECOND_NS),
         Quota("ohlc", terms.ohlc_per_s, SECOND_NS),
         Quota("others", terms.others_per_s, SECOND_NS),
     )
+
+
+def _bucket(op: str) -> str:
+    _, bucket, _, path = OPS[op]
+    return f"books {path}" if bucket == "books" else bucket
 
 
 class XtsLink:
@@ -176,7 +183,9 @@ class XtsLink:
         self.name = name
         self.terms = XtsTerms() if terms is None else terms
         self.venue = VenueClock()
+        self.skew_s: float | None = None
         self.closed = False
+        self.kept_in = ""
         self._wall = wall
         self._mono = mono
         self._allowed = allow_plain_http
@@ -192,10 +201,12 @@ class XtsLink:
         )
         mark = (api, home, self._keys[0])
         self._app = f"{api}-{hashlib.blake2b('|'.join(mark).encode(), digest_size=8).hexdigest()}"
+        self._in_keyring = self._tokens.in_keyring("xts", self._app)
         with _PAIRS_LOCK:
             self._pair = _PAIRS.setdefault(mark, _Pair())
         self._throttle: Throttle = shared_throttle(("xts", *mark), quotas(self.terms))
-        self._client: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
+        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._busy: dict[asyncio.AbstractEventLoop, int] = {}
 
     def __repr__(self) -> str:
         return f"XtsLink({self.api}, {self.state})"
@@ -233,13 +244,18 @@ class XtsLink:
         return await self._renewed(fresh=True)
 
     async def logout(self) -> None:
-        """End the session at the broker and forget its token."""
+        """End the session at the broker and forget its token, first here: what a socket then says of the end
+        is no reason to log in again."""
         found = self._live()
         if found is None:
             return
-        await self.call("logout" if self.api == "interactive" else "md_logout")
         self._pair.session = None
         self._tokens.forget("xts", self._app)
+        kind, bucket, method, path = OPS["logout" if self.api == "interactive" else "md_logout"]
+        await self._throttle.enter(bucket, self.terms.total_s, order=True)
+        answer, _ = await self._send(method, found.base + path, found, None, None, self.terms.total_s)
+        if classify(kind, answer) not in ("ok", "auth"):
+            raise self._error("the logout", kind, answer)
 
     def expire(self) -> None:
         """Take the token for dead: what the ``logout`` event means."""
@@ -271,7 +287,8 @@ class XtsLink:
         self, op: str, *, params: Mapping[str, object] | None = None, json: object = None
     ) -> tuple[str, Answer, Any]:
         """Make one call and give the verdict, the answer and the result, without raising for a refusal."""
-        kind, bucket, method, path = OPS[op]
+        kind, _, method, path = OPS[op]
+        bucket = _bucket(op)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LONG_S.get(op, self.terms.total_s)
         renewed = False
@@ -289,9 +306,9 @@ class XtsLink:
                 renewed = True
                 await self._renewed()
                 continue
+            pause = self._heed(bucket, answer, attempt)
             if verdict != "retryable" or kind == "login" or attempt == _RETRIES:
                 return verdict, answer, result
-            pause = self._heed(bucket, answer, attempt)
             if loop.time() + pause >= deadline:
                 return verdict, answer, result
             attempt += 1
@@ -300,9 +317,18 @@ class XtsLink:
     async def close(self) -> None:
         """Let the connections go; the session lives on."""
         self.closed = True
-        made, self._client = self._client, None
-        if made is not None and made[0] is asyncio.get_running_loop():
-            await made[1].aclose()
+        made, self._clients = self._clients, {}
+        for loop, client in made.items():
+            if loop is asyncio.get_running_loop():
+                await client.aclose()
+            elif loop.is_running():  # a feed on a thread of its own
+                asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+
+    async def leave(self) -> None:
+        """Let this loop's idle connections go; a later call makes new ones."""
+        loop = asyncio.get_running_loop()
+        if not self._busy.get(loop) and (client := self._clients.pop(loop, None)) is not None:
+            await client.aclose()
 
     async def _for(self, kind: str) -> XtsSession:
         try:
@@ -313,7 +339,7 @@ class XtsLink:
             raise
 
     def _heed(self, bucket: str, answer: Answer, attempt: int) -> float:
-        """Seconds before a read is repeated: 1, 2, 4 with jitter, or what the broker asks for."""
+        """Seconds before a read is repeated: 1, 2, 4 with jitter, or what it asks for; a limit holds all callers."""
         pause: float = self.terms.backoff_s * 2.0**attempt * (0.75 + secrets.randbelow(500) / 1000)
         if answer.retry_after_s is not None:
             pause = answer.retry_after_s
@@ -343,19 +369,19 @@ class XtsLink:
             if not fresh and (stored := self._load()) is not None and stored.token.reveal() not in pair.dead:
                 pair.session = stored
                 return stored
-            pair.session = await self._log_in()
+            pair.session = await self._log_in(asked=fresh)
             self._save(pair.session)
             return pair.session
         finally:
             pair.lock.release()
 
-    async def _log_in(self) -> XtsSession:
+    async def _log_in(self, *, asked: bool) -> XtsSession:
         key, secret = self._keys
         names = "app_key and secret_key" if self.api == "interactive" else "md_app_key and md_secret_key"
         if not key or not secret:
             raise AuthExpired(f"no session at {self.name}: set [xts] {names}, or run: toolkit login {self.name}")
         pair, now = self._pair, self._mono()
-        if pair.dead and not self.terms.relogin:
+        if pair.dead and not self.terms.relogin and not asked:
             raise AuthExpired(f"the {self.name} session has ended; nothing was sent; run: toolkit login {self.name}")
         wait = 0.0 if pair.tried_ns is None else self.terms.login_every_s - (now - pair.tried_ns) / SECOND_NS
         if wait > 0:
@@ -413,7 +439,10 @@ class XtsLink:
         raise self._error("the host lookup", "login", answer)
 
     def _load(self) -> XtsSession | None:
-        found = self._tokens.load("xts", self._app, self._wall())
+        try:
+            found = self._tokens.load("xts", self._app, self._wall())
+        except BadData as error:
+            raise BadData(str(error).replace("toolkit login xts", f"toolkit login {self.name}")) from None
         if found is None:
             return None
         try:
@@ -433,9 +462,8 @@ class XtsLink:
         now_ns = self._wall()
         text = Secret(msgspec.json.encode(kept).decode())
         account = made.user_id
-        self._tokens.save(
-            "xts", self._app, StoredToken(token=text, account=account, day=token_day(now_ns), stored_ns=now_ns)
-        )
+        stored = StoredToken(token=text, account=account, day=token_day(now_ns), stored_ns=now_ns)
+        self.kept_in = self._tokens.renew("xts", self._app, stored, self._in_keyring)
 
     async def _send(
         self,
@@ -447,6 +475,8 @@ class XtsLink:
         seconds: float,
     ) -> tuple[Answer, Any]:
         """Send one request; an answer for everything that can come of it."""
+        if self.closed:  # meanwhile: no client is made anew
+            return Answer(shape="no_link", text="this connection is closed"), None
         headers = {"Accept": "application/json"}
         if session is not None:
             headers["Authorization"] = session.token.reveal()
@@ -456,23 +486,35 @@ class XtsLink:
             content = msgspec.json.encode(json)
         most = _MOST_MASTER if url.endswith("/master") else _MOST_BYTES
         query = {key: str(value) for key, value in (params or {}).items()}
+        loop = asyncio.get_running_loop()
+        self._busy[loop] = self._busy.get(loop, 0) + 1
         try:
             async with asyncio.timeout(seconds):
                 client = self._http()
                 request = client.build_request(method, url, params=query or None, headers=headers, content=content)
                 response = await client.send(request, stream=True)
                 try:
-                    self.venue.observe(response.headers.get("Date"))
+                    self._stamped(response.headers.get("Date"))
                     body = await _body(response, most)
                 finally:
                     with contextlib.suppress(httpx.HTTPError):
                         await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
             return _failure(error), None
+        finally:
+            self._busy[loop] -= 1
+            if not self._busy[loop]:
+                del self._busy[loop]
         read = functools.partial(shape_of, response.status_code, response.headers.get("Content-Type"), body)
         answer, result = await asyncio.to_thread(read) if body is not None and len(body) > _MANY else read()
         wait = None if answer.shape == "ok" else _retry_after(response.headers)
         return msgspec.structs.replace(answer, text=self._hidden(answer.text, session), retry_after_s=wait), result
+
+    def _stamped(self, header: str | None) -> None:
+        self.venue.observe(header)
+        stamp = date_ns(header)
+        if stamp is not None:
+            self.skew_s = (self._wall() - stamp) / 1e9 - 0.5
 
     def _hidden(self, text: str, session: XtsSession | None) -> str:
         """The broker's words without what is ours."""
@@ -486,12 +528,13 @@ class XtsLink:
     def _http(self) -> httpx.AsyncClient:
         """The client of this loop: HTTP/1.1, nothing from the environment, TLS verified, no redirects."""
         loop = asyncio.get_running_loop()
-        if self._client is None or self._client[0] is not loop:
+        client = self._clients.get(loop)
+        if client is None:
             patience = httpx.Timeout(self.terms.read_s, connect=self.terms.connect_s)
             verify: ssl.SSLContext | bool = True
             if self.terms.ca_file:
                 verify = ssl.create_default_context(cafile=self.terms.ca_file)
-            made = httpx.AsyncClient(
+            client = httpx.AsyncClient(
                 verify=verify,
                 http2=False,
                 trust_env=False,
@@ -501,8 +544,9 @@ class XtsLink:
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=_KEEP_ALIVE_S),
                 headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"},
             )
-            self._client = (loop, made)
-        return self._client[1]
+            kept = {at: made for at, made in self._clients.items() if not at.is_closed()}
+            self._clients = {**kept, loop: client}
+        return client
 
 
 async def _body(response: httpx.Response, most: int) -> bytes | None:

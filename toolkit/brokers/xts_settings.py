@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from toolkit.brokers.kite_settings import check_root, is_loopback
+from toolkit.brokers.kite_settings import check_root, is_loopback, warn_plain
 from toolkit.config import Secret, Settings
 from toolkit.errors import BadSetting
 from toolkit.risk.settings import RiskSettings
@@ -89,7 +89,7 @@ class XtsTerms(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     orders_per_s, books_per_s, quotes_per_s, subscribe_per_s, ohlc_per_s, others_per_s : int
-        Calls a second by class; orders count place, modify and cancel together.
+        Calls a second by class; orders count place, modify and cancel together, of the books each counts alone.
     connect_s, read_s, total_s : float
         Longest wait for the connection, for the next bytes, and for a whole call with its retries (at most 10).
     backoff_s : float
@@ -101,9 +101,15 @@ class XtsTerms(msgspec.Struct, frozen=True, kw_only=True):
     drop_s : float
         How long a dealer's order may stay invisible before that is an error.
     poll_s : float
-        How often the book is read for updates, and while a dealer's order is waited for.
+        How often the book is read for updates without a live order socket, and while a dealer's order is waited for.
+    calm_s : float
+        How often it is read although the socket is live.
     batch : int
         Instruments in one quote or subscribe call.
+    md_format : str
+        ``JSON`` or ``Binary`` for the market-data socket; left out, what the prefix says.
+    md_mode : str
+        ``Full`` events or ``Partial`` ones.
     lookup_version : str
         Sent to the host lookup.
     ca_file : str
@@ -124,7 +130,10 @@ class XtsTerms(msgspec.Struct, frozen=True, kw_only=True):
     relogin: bool = True
     drop_s: float = 4.0
     poll_s: float = 1.0
+    calm_s: float = 5.0
     batch: int = 50
+    md_format: Literal["", "JSON", "Binary"] = ""
+    md_mode: Literal["Full", "Partial"] = "Full"
     lookup_version: str = "interactive_1.0.1"
     ca_file: str = ""
 
@@ -151,6 +160,7 @@ def xts_settings(settings: Settings | None = None, **options: object) -> XtsSett
     prefix = found.md_prefix.strip("/")
     if not prefix or not all(part.isascii() and part.isalnum() for part in prefix.split("/")):
         raise BadSetting(f"[xts] md_prefix must be a path such as apimarketdata, was {found.md_prefix!r}")
+    warn_plain(*checked.values())
     if not checked.get("md_root"):
         checked["md_root"] = checked.get("root", "")
     return msgspec.structs.replace(found, md_prefix=prefix, **checked)
@@ -175,4 +185,6 @@ def looked_up(address: str, allowed: tuple[str, ...] = ()) -> str:
     text = address.replace("`", " ").strip().rstrip("/")
     if text.lower().endswith("hostlookup"):
         text = text[: -len("hostlookup")] + "interactive"
-    return check_root("connectionString", text, allowed, section="xts")
+    found = check_root("connectionString", text, allowed, section="xts")
+    warn_plain(found)
+    return found

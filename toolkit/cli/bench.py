@@ -12,10 +12,13 @@ from toolkit.errors import BadData, nearest
 __all__ = ["BENCHES"]
 
 BENCHES: dict[str, str] = {
+    "engine": "toolkit.bench.engine",
     "feed": "toolkit.bench.feed",
     "oi": "toolkit.bench.oi",
     "pricing": "toolkit.bench.pricing",
     "replay": "toolkit.bench.replay",
+    "risk": "toolkit.bench.risk",
+    "startup": "toolkit.bench.startup",
 }
 
 

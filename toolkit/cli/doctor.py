@@ -35,7 +35,9 @@ _CORE = ("bokeh", "msgspec", "numba", "numpy", "polars", "rich", "scipy", "sqlit
 @app.command()
 def doctor(
     warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels into the cache now.")] = False,
-    broker: Annotated[str | None, typer.Option("--broker", help="Check one broker: paper or kite.")] = None,
+    broker: Annotated[
+        str | None, typer.Option("--broker", help="Check one: paper, kite, xts-pro or xts-client.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what is installed and configured, which extras are missing, and how to add them.
@@ -102,6 +104,12 @@ def _broker(name: str) -> list[dict[str, Any]]:
         from toolkit.brokers.kite_health import health
 
         return asyncio.run(health(broker))
+    if name.startswith("xts-"):
+        import asyncio
+
+        from toolkit.brokers import xts_health
+
+        return asyncio.run(xts_health.health(broker))
     return [{"what": f"broker: {name}", "ready": True, "needed": True, "text": "ready for read and paper"}]
 
 

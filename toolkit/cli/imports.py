@@ -152,6 +152,26 @@ def candles(
     _run("candles", files, to, {"candles": how}, as_json)
 
 
+@imports.command("span")
+def span(files: Files, to: To, underlying: Underlyings = None, as_json: AsJson = False) -> None:
+    """The clearing corporation's daily parameter file (.spn, XML; zip or plain), NSE or BSE.
+
+    Margins of that day are then calibrated by it. Name the symbols you trade: all of them are about 160,000 contracts.
+
+    Example: toolkit import span nsccl.20260213.s.zip --underlying NIFTY --to out/store
+    """
+    _run("span", files, to, {"underlyings": tuple(underlying or ())}, as_json)
+
+
+@imports.command("elm")
+def elm(files: Files, to: To, as_json: AsJson = False) -> None:
+    """Extreme loss margins: ael_DDMMYYYY.csv by symbol, F_AEL_OPT_CONTRACTS_DDMMYYYY.CSV by contract.
+
+    Example: toolkit import elm ael_13022026.csv --to out/store
+    """
+    _run("elm", files, to, {}, as_json)
+
+
 def _run(form: str, files: list[Path], to: Path, said: dict[str, Any], as_json: bool) -> None:
     from toolkit.market.files.detect import How
     from toolkit.store.importing import import_files

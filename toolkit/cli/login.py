@@ -10,7 +10,10 @@ import typer
 
 from toolkit.cli.app import app
 
-__all__ = ["kite"]
+KeyringOption = Annotated[bool, typer.Option("--keyring", help="Keep the token in the system's keyring.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+__all__ = ["kite", "xts_client", "xts_pro"]
 
 group = typer.Typer(no_args_is_help=True, help="Log in at a broker for the day.")
 app.add_typer(group, name="login")
@@ -31,8 +34,8 @@ def kite(
         typer.Option(min=0, max=65535, help="Wait for the redirect on this loopback port (as registered; 0: any)."),
     ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the redirect.")] = 300.0,
-    keyring: Annotated[bool, typer.Option("--keyring", help="Keep the token in the system's keyring.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    keyring: KeyringOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Log in at Kite: prints the address to open, takes what comes back, keeps the day's token (mode 0600).
 
@@ -76,3 +79,46 @@ def kite(
         print(json.dumps({"account": account, "day": day, "kept_in": where}))
     else:
         print(f"logged in as {account} for {day}; the token is kept in {where}")
+
+
+@group.command("xts-pro")
+def xts_pro(keyring: KeyringOption = False, as_json: JsonOption = False) -> None:
+    """Log in at XTS with an own account's keys: orders and market data. Ends the session of every other process.
+
+    Example: toolkit login xts-pro --keyring
+    """
+    _xts("pro", keyring, as_json)
+
+
+@group.command("xts-client")
+def xts_client(keyring: KeyringOption = False, as_json: JsonOption = False) -> None:
+    """Log in at XTS with a dealer's keys: orders and market data. Ends the session of every other process.
+
+    Example: toolkit login xts-client --json
+    """
+    _xts("client", keyring, as_json)
+
+
+def _xts(role: str, keyring: bool, as_json: bool) -> None:
+    import asyncio
+
+    from toolkit.brokers.tokens import TokenStore
+    from toolkit.brokers.xts_login import log_in
+    from toolkit.brokers.xts_settings import xts_settings
+    from toolkit.config import Settings
+    from toolkit.risk.settings import RiskSettings
+
+    tree = Settings.load()
+    settings = xts_settings(tree, role=role)
+    allowed = tree.section("risk", RiskSettings).allow_plain_http
+    made = asyncio.run(log_in(settings, TokenStore(use_keyring=keyring), allow_plain_http=allowed))
+    found = {"account": made.account, "clients": list(made.clients), "kept_in": made.kept_in}
+    if as_json:
+        print(json.dumps({**found, "data_kept_in": made.data_kept_in or None}))
+        return
+    clients = f" for {', '.join(made.clients)}" if role == "client" and made.clients else ""
+    print(f"logged in as {made.account}{clients}; the token is kept in {made.kept_in}")
+    if made.data_kept_in:
+        print(f"market data: the token is kept in {made.data_kept_in}")
+    else:
+        print("market data: no keys; set [xts] md_app_key and md_secret_key", file=sys.stderr)

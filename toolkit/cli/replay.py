@@ -16,7 +16,7 @@ from toolkit.errors import BadData
 if TYPE_CHECKING:
     from toolkit.batch.replay import Replay
 
-__all__ = ["demo", "progress_bar", "replay"]
+__all__ = ["demo", "progress_bar", "read_params", "replay"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -43,7 +43,7 @@ def replay(
     Example: toolkit replay data/sample --underlying NIFTY --strategy oi-wall --param lots=1 --out out/day
     """
     chosen: dict[str, Any] = {"underlying": underlying, "date": date, "seed": seed, "latency_ms": latency_ms}
-    _run(session, strategy, out, as_json, capital=capital, **chosen, params=_params(param or []))
+    _run(session, strategy, out, as_json, capital=capital, **chosen, params=read_params(param or []))
 
 
 @app.command()
@@ -82,7 +82,8 @@ def _run(session: Path, strategy: str, out: Path, as_json: bool, **options: Any)
     _tell(result, out.expanduser().absolute(), as_json)
 
 
-def _params(pairs: list[str]) -> dict[str, object]:
+def read_params(pairs: list[str]) -> dict[str, object]:
+    """Read ``key=value`` pairs; a pair without ``=`` or a key twice is refused."""
     found: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

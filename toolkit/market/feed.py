@@ -21,18 +21,17 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from toolkit.errors import AuthExpired, BadData, Retryable, ToolkitError
+from toolkit.errors import BadData, Retryable
 from toolkit.market.fanout import Outbox, Update, UpdateLog
-from toolkit.market.feed_session import ConnectPacer, FeedSession, FeedState, Verdict, spread
+from toolkit.market.feed_link import Link
+from toolkit.market.feed_session import ConnectPacer, FeedSession, FeedState, spread
 from toolkit.market.last_values import LastValues
 from toolkit.market.quotes import key_of
 from toolkit.market.wire import Heard, Wire
@@ -48,11 +47,7 @@ Wanted = Mapping[int, str] | Mapping[Instrument, str]
 Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
-_S: Final = 1_000_000_000
 _ATTEMPTS_A_MINUTE: Final = 36  # of all connections together
-_GRACE_S: Final = 0.05
-_LOGIN_POLL_S: Final = 1.0
-_REFUSED: Final = (401, 403)
 
 # websockets writes the request line, and with it the token, to its logger.
 _SILENT: Final = logging.getLogger("toolkit.market.feed.silent")
@@ -120,7 +115,7 @@ class MarketFeed:
         self._open_timeout_s = open_timeout_s
         self._wanted: dict[int, str] = {}
         self._liquid: frozenset[int] | None = None
-        self._links: list[_Link] = []
+        self._links: list[Link] = []
         self._readers: list[_Reader] = []
         self._updates = UpdateLog(_spill)
         self._wakes: set[asyncio.Event] = set()
@@ -167,6 +162,7 @@ class MarketFeed:
         for link in links:
             await link.stop()
             self._note(link)
+        await self.wire.leave()
         for event in [*self._wakes, *(reader.wake for reader in self._readers)]:
             event.set()
 
@@ -262,7 +258,7 @@ class MarketFeed:
         for share, link in zip(shares, self._links, strict=False):
             link.want(share, self._liquid)
         for share in shares[len(self._links) :]:
-            link = _Link(self, ConnectPacer(self._rng, per_minute=a_minute))
+            link = Link(self, ConnectPacer(self._rng, per_minute=a_minute))
             link.want(share, self._liquid)
             self._links.append(link)
             link.task = asyncio.get_running_loop().create_task(link.run(), name="market-feed-link")
@@ -288,7 +284,7 @@ class MarketFeed:
             self._readers.remove(reader)
             self._counts["conflated"] += reader.box.conflated
 
-    def _note(self, link: _Link) -> None:
+    def _note(self, link: Link) -> None:
         self._past["connects"] += link.session.connects
         self._past["drops"] += link.session.drops
 
@@ -337,174 +333,6 @@ class _Reader:
     def __init__(self, box: Outbox) -> None:
         self.box = box
         self.wake = asyncio.Event()
-
-
-class _Link:
-    """One connection, for as long as it is wanted."""
-
-    def __init__(self, feed: MarketFeed, pacer: ConnectPacer) -> None:
-        self.feed = feed
-        self.pacer = pacer
-        self.session = FeedSession(feed.wire.terms)
-        self.armed = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self._replies: list[str | bytes] = []
-
-    def want(self, share: Mapping[int, str], liquid: frozenset[int] | None) -> None:
-        self.session.want(share, liquid=liquid)
-        self._changed.set()
-
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-    async def stop(self) -> None:
-        self.cancel()
-        if self.task is not None:
-            with suppress(asyncio.CancelledError):
-                await self.task
-        self.session.closed()
-
-    async def run(self) -> None:
-        """Connect, listen, drop, wait, again."""
-        feed, first = self.feed, True
-        while True:
-            now = feed.timer()
-            start = self.pacer.next_start_ns(now)
-            if not first:
-                await feed.sleep(max(0.0, (start - now) / _S))
-            first = False
-            self.session.connecting()
-            try:
-                reason = await self._once()
-            except Exception as error:
-                # A fault of ours must not end the feed without a word.
-                _LOG.exception("feed: connection ended by a fault of the program")
-                reason = f"fault of the program: {type(error).__name__}"
-            self.pacer.down(feed.timer())
-            if self.session.state is FeedState.AUTH_EXPIRED:
-                _LOG.warning("feed refused: %s", reason)
-                await self._until_login()
-                first = True
-            else:
-                self.session.disconnected(reason)
-                _LOG.info("feed down: %s", reason)
-
-    async def _once(self) -> str:
-        """One connection from its handshake to its end; says why it ended."""
-        try:
-            ws = await self.feed._open()
-        except AuthExpired as error:
-            self.session.refused(str(error))
-            return str(error)
-        except InvalidStatus as error:
-            return await self._refusal(error.response.status_code)
-        except (OSError, TimeoutError, WebSocketException, ValueError) as error:
-            return f"cannot connect: {type(error).__name__}"
-        try:
-            return await self._carry(ws)
-        finally:
-            # A close handshake would wait for a peer that may be gone.
-            ws.transport.abort()
-
-    async def _carry(self, ws: ClientConnection) -> str:
-        feed = self.feed
-        self.pacer.up(feed.timer())
-        commands = self.session.connected(feed.timer())
-        self._replies = []
-        tasks = [asyncio.create_task(self._send(ws, [*feed.wire.opened(), *feed.wire.encode(commands)]))]
-        tasks.append(asyncio.create_task(self._watch(ws)))
-        why = ""
-        try:
-            while True:
-                frame = await ws.recv()
-                now, recv = feed.timer(), feed.clock()
-                heard = feed.wire.hear(frame, recv)
-                if len(heard.ticks):
-                    self.session.ticked(now, heard.ticks["token"].tolist())
-                else:
-                    self.session.received(now)
-                if heard.replies:
-                    self._replies += heard.replies
-                    self._changed.set()
-                feed._publish(heard, now, recv)
-        except ConnectionClosed as error:
-            code = error.rcvd.code if error.rcvd is not None else 1006
-            why = f"closed by the server (code {code})"
-        finally:
-            for task in tasks:
-                task.cancel()
-            done = await asyncio.gather(*tasks, return_exceptions=True)
-        return next((found for found in done if isinstance(found, str) and found), why)
-
-    async def _send(self, ws: ClientConnection, frames: list[str | bytes]) -> str:
-        """Send what a new connection needs, then every change; ends with the connection."""
-        wire = self.feed.wire
-        with suppress(ConnectionClosed):
-            while True:
-                for frame in frames:
-                    await ws.send(frame)
-                await self._changed.wait()
-                self._changed.clear()
-                frames, self._replies = self._replies, []
-                frames += wire.encode(self.session.commands())
-        return ""
-
-    async def _watch(self, ws: ClientConnection) -> str:
-        """Drop the connection when it is dead or useless; says why."""
-        feed, verdict = self.feed, self._verdict()
-        while True:
-            await feed.sleep(max(0.0, (verdict.next_ns - feed.timer()) / _S))
-            verdict = self._verdict()
-            if verdict.drop:
-                # After a pause of our own (a suspended host, a stopped process) bytes may wait unread.
-                await feed.sleep(_GRACE_S)
-                verdict = self._verdict()
-            if verdict.drop:
-                ws.transport.abort()
-                return verdict.reason
-
-    def _verdict(self) -> Verdict:
-        feed, now = self.feed, self.feed.timer()
-        opened = None
-        if feed.session_open is not None:
-            wall = feed.clock()
-            at = feed.session_open(wall)
-            opened = None if at is None else now - (wall - at)
-        return self.session.verdict(now, opened)
-
-    async def _refusal(self, status: int) -> str:
-        """Why the handshake was refused; a refusal for good stops the link."""
-        if status not in _REFUSED:
-            return f"handshake refused with HTTP {status}"
-        if self.feed.probe is not None:
-            try:
-                await self.feed.probe()
-            except AuthExpired as error:
-                self.session.refused(f"the token is no longer valid: {error}")
-                return self.session.reason
-            except ToolkitError as error:
-                return f"handshake refused with HTTP {status}, and the token could not be checked: {error}"
-            if self.session.connects:
-                return f"handshake refused with HTTP {status} although the token is valid; it had been accepted before"
-            self.session.refused("the token is valid, the market feed refuses it: no data subscription on this app")
-        else:
-            self.session.refused("the market feed refuses the token: expired, or no data subscription; log in again")
-        return self.session.reason
-
-    async def _until_login(self) -> None:
-        """Wait until somebody rearms the feed or the wire has another token."""
-        before = self._address()
-        while not self.armed.is_set() and self._address() == before:
-            await self.feed.sleep(_LOGIN_POLL_S)
-        self.armed.clear()
-
-    def _address(self) -> str:
-        try:
-            return self.feed.wire.url()
-        except ToolkitError:
-            return ""
 
 
 class ThreadFeed:

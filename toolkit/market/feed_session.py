@@ -53,7 +53,7 @@ class FeedTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     ``per_connection`` instruments and ``connections`` are the broker's limits; ``batch``
     is how many tokens go into one command; ``stale_s`` the age after which one
-    instrument's quote is stale.
+    instrument's quote is stale; ``token_bits`` how large a token may be.
     """
 
     per_connection: int = 3000
@@ -62,6 +62,7 @@ class FeedTerms(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float = 8.0
     data_age_s: float = 4.0
     stale_s: float = 5.0
+    token_bits: int = 32
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -198,8 +199,9 @@ class FeedSession:
         for token, mode in wanted.items():
             if mode not in _MODES:
                 raise BadData(f"mode of token {token} must be ltp, quote or full, was {mode!r}")
-            if not isinstance(token, int) or isinstance(token, bool) or not 0 < token < 2**32:
-                raise BadData(f"a token must be a positive 32-bit integer, was {token!r}")
+            bits = self.terms.token_bits
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 < token < 1 << bits:
+                raise BadData(f"a token must be a positive {bits}-bit integer, was {token!r}")
         if len(wanted) > self.terms.per_connection:
             raise BadData(f"one connection holds {self.terms.per_connection} instruments, was {len(wanted)}")
         self._wanted = dict(sorted(wanted.items()))

@@ -291,4 +291,5 @@ def _floats(values: npt.NDArray[np.float64]) -> pl.Series:
 
 
 def _ints(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> pl.Series:
-    return pl.DataFrame({"v": values.astype(np.int64), "k": known}).select(pl.when("k").then("v"))["v"]
+    whole = values.astype(np.int64)
+    return pl.DataFrame({"v": whole, "k": known & (whole >= 0)}).select(pl.when("k").then("v"))["v"]

@@ -113,6 +113,20 @@ class QuoteBoard:
         bid, bid_qty, ask, ask_qty, ltp = self._values[row].tolist()
         return Quote(int(self._ts[row]), _paise(bid), _units(bid_qty), _paise(ask), _units(ask_qty), _paise(ltp))
 
+    def row(self, key: int) -> int:
+        """Row of a contract in :attr:`values` and :attr:`stamps`, -1 before its first quote."""
+        return self._row.get(key, -1)
+
+    @property
+    def values(self) -> Floats:
+        """Bid, bid_qty, ask, ask_qty, ltp in rupees and units by row, to read."""
+        return self._values
+
+    @property
+    def stamps(self) -> npt.NDArray[np.int64]:
+        """Receive time by row, nanoseconds UTC, to read."""
+        return self._ts
+
     def known(self) -> Sequence[int]:
         """Every contract ever quoted, in the order first seen."""
         return list(self._row)

@@ -18,6 +18,7 @@ __all__ = [
     "FUTURES",
     "INSTRUMENTS",
     "IST",
+    "MARGINS",
     "OPTION_TYPE",
     "PARTICIPANTS",
     "SCHEMA_VERSION",
@@ -160,5 +161,41 @@ PARTICIPANTS: Final = pl.Schema(
         "crore": pl.Float64,
     }
 )
+
+_OF_FILE: Final = {"date": pl.Date, "underlying": pl.String, "exchange": pl.String, "revision": pl.String}
+_OF_CONTRACT: Final = {
+    "kind": pl.String,
+    "expiry": pl.Date,
+    "strike_p": pl.Int64,
+    "option_type": OPTION_TYPE,
+}
+MARGINS: Final[dict[str, Any]] = {
+    "margin": pl.Schema(
+        {
+            **_OF_FILE,
+            "source": pl.String,
+            "spot": pl.Float64,
+            "price_scan": pl.Float64,
+            "vol": pl.Float64,
+            "vol_scan": pl.Float64,
+            "rate": pl.Float64,
+            "short_option_minimum": pl.Float64,
+        }
+    ),
+    "margin_arrays": pl.Schema(
+        {
+            **_OF_FILE,
+            **_OF_CONTRACT,
+            "price": pl.Float64,
+            "composite_delta": pl.Float64,
+            "losses": pl.List(pl.Float64),
+        }
+    ),
+    "margin_spreads": pl.Schema(
+        {**_OF_FILE, "priority": pl.Int64, "near": pl.Date, "far": pl.Date, "rate": pl.Float64}
+    ),
+    "margin_rates": pl.Schema({**_OF_FILE, **_OF_CONTRACT, "source": pl.String, "rate": pl.Float64}),
+}
+"""Parameters of the clearing corporation: rupees a long unit, rates as fractions, one set a file's revision."""
 
 TABLES: Final = {"chain": CHAIN, "futures": FUTURES, "spot": SPOT, "eod": EOD, "ticks": TICKS}

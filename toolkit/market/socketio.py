@@ -166,10 +166,23 @@ class ClientSession:
 
     Give it what arrives (:meth:`receive`), send what :meth:`to_send` returns, call
     :meth:`beat` when :attr:`next_ns` has come. Frames that cannot be read are counted in
-    ``odd`` and skipped: one bad frame does not end a feed.
+    ``odd`` and skipped: one bad frame does not end a feed. Any frame proves that the other side
+    lives.
+
+    Parameters
+    ----------
+    eio : int
+        The version asked for.
+    adapt : bool
+        Whether what the server shows of its version counts for more than what was asked for.
+    ping_ns, pong_ns : int, optional
+        Ping at least that often, and wait at most that long for an answer, where the server allows more
+        (Engine.IO 3; in version 4 the server alone pings).
     """
 
-    def __init__(self, eio: int = 3) -> None:
+    def __init__(
+        self, eio: int = 3, *, adapt: bool = False, ping_ns: int | None = None, pong_ns: int | None = None
+    ) -> None:
         if eio not in (3, 4):
             raise BadData(f"eio must be 3 or 4, was {eio!r}")
         self.eio = eio
@@ -179,7 +192,11 @@ class ClientSession:
         self._out: list[str] = []
         self._interval_ns = 0
         self._timeout_ns = 0
+        self._adapt = adapt
+        self._ping_ns = ping_ns
+        self._pong_ns = pong_ns
         self._awaiting_pong = False
+        self._heard = False
         self._pending: Packet | None = None
         self._blobs: list[bytes] = []
 
@@ -190,6 +207,9 @@ class ClientSession:
 
     def receive(self, frame: str | bytes, now_ns: int) -> list[Happening]:
         """Take one frame and say what it means."""
+        self._heard = True
+        if self.eio == 4 and self.next_ns is not None:
+            self.next_ns = now_ns + self._interval_ns + self._timeout_ns
         if isinstance(frame, (bytes, bytearray, memoryview)):
             return self._binary(bytes(frame))
         try:
@@ -202,7 +222,7 @@ class ClientSession:
             self.odd += 1
         if packet.kind in (Kind.OPEN, Kind.PING, Kind.PONG, Kind.CLOSE):
             return self._engine(packet, now_ns)
-        return self._message(packet)
+        return self._message(packet, now_ns)
 
     def beat(self, now_ns: int) -> Closed | None:
         """Let the heart beat: a ping to send, or the finding that the other side is dead."""
@@ -210,11 +230,12 @@ class ClientSession:
             return None
         if self.eio == 4:
             return Closed(f"no ping for {(self._interval_ns + self._timeout_ns) / _S:g} s")
-        if self._awaiting_pong:
-            return Closed(f"no pong within {self._timeout_ns / _S:g} s")
+        patience_ns = _least(self._timeout_ns, self._pong_ns)
+        if self._awaiting_pong and not self._heard:
+            return Closed(f"no pong within {patience_ns / _S:g} s")
         self._out.append("2")
-        self._awaiting_pong = True
-        self.next_ns = now_ns + self._timeout_ns
+        self._awaiting_pong, self._heard = True, False
+        self.next_ns = now_ns + patience_ns
         return None
 
     def _engine(self, packet: Packet, now_ns: int) -> list[Happening]:
@@ -224,27 +245,40 @@ class ClientSession:
             return self._open(packet.body, now_ns)
         if packet.kind is Kind.PING:
             self._out.append("3")
-            if self.eio == 4:
-                self.next_ns = now_ns + self._interval_ns + self._timeout_ns
+            self._speaks(4, now_ns)
         elif self._awaiting_pong:
             self._awaiting_pong = False
-            self.next_ns = now_ns + self._interval_ns
+            self.next_ns = now_ns + _least(self._interval_ns, self._ping_ns)
         return []
 
     def _open(self, body: Any, now_ns: int) -> list[Happening]:
         interval, timeout = _ms(body, "pingInterval", 25_000), _ms(body, "pingTimeout", 5_000)
         self._interval_ns, self._timeout_ns = interval, timeout
+        if isinstance(body, dict) and "maxPayload" in body and self._adapt:
+            self.eio = 4  # only version 4 states it
         if self.eio == 4:
             self._out.append("40")
-            self.next_ns = now_ns + interval + timeout
-        else:
-            self.next_ns = now_ns + interval
+        self._restart(now_ns)
         return [Opened(interval, timeout)]
 
-    def _message(self, packet: Packet) -> list[Happening]:
+    def _restart(self, now_ns: int) -> None:
+        """Let the heart of this version start anew."""
+        self._awaiting_pong = False
+        interval = self._interval_ns + self._timeout_ns if self.eio == 4 else _least(self._interval_ns, self._ping_ns)
+        self.next_ns = now_ns + interval
+
+    def _speaks(self, eio: int, now_ns: int) -> None:
+        """The server has shown its version."""
+        if self._adapt and self.eio != eio:
+            self.eio = eio
+            self._restart(now_ns)
+
+    def _message(self, packet: Packet, now_ns: int) -> list[Happening]:
         if packet.kind is Kind.CONNECT:
-            self.connected = True
-            return [Connected()]
+            # version 4 answers with a session id, version 3 connects unasked and without one
+            self._speaks(4 if isinstance(packet.body, dict) and "sid" in packet.body else 3, now_ns)
+            repeated, self.connected = self.connected, True
+            return [] if repeated else [Connected()]
         if packet.kind is Kind.CONNECT_ERROR:
             return [Refused(_text(packet.body))]
         if packet.kind is Kind.DISCONNECT:
@@ -281,6 +315,10 @@ class ClientSession:
             self.odd += 1
             return []
         return [Event(body[0], tuple(body[1:]))]
+
+
+def _least(stated_ns: int, own_ns: int | None) -> int:
+    return stated_ns if own_ns is None else min(stated_ns, own_ns)
 
 
 def _place(item: Any, blobs: list[bytes]) -> Any:

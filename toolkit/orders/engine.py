@@ -120,13 +120,18 @@ class Engine:
                 self.journal.append(records)
             for effect in effects:
                 self._send(now_ns, effect)
-            answers = [i for e in effects if isinstance(e, Tell) for i in self._on_report(e.report, now_ns)]
-            effects = self.core.on_intents(now_ns, answers) if answers else []
+            effects = [answer for e in effects if isinstance(e, Tell) for answer in self._answer(now_ns, e.report)]
         reason = f"the strategy answered its own reports {_ROUNDS} times at one instant"
         halted = self.core.set_state(now_ns, TradingState.HALTED, reason)
         self.journal.append([e for e in (*effects, *halted) if isinstance(e, Record)])
         for effect in (*effects, *halted):
             self._send(now_ns, effect)
+
+    def _answer(self, now_ns: int, report: ExecutionReport) -> list[Effect]:
+        """What the strategy makes of a report; its answer bears the name that the order bears."""
+        intents = self._on_report(report, now_ns)
+        order = self.core.orders.get(report.cl_ord_id)
+        return self.core.on_intents(now_ns, intents, algo=None if order is None else order.request.algo)
 
     def _send(self, now_ns: int, effect: Effect) -> None:
         if isinstance(effect, SendNew):

@@ -26,6 +26,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How long one act waits for a definite answer.
     throttle_per_s : int
         Order messages a second; above 8 on loopback roots only.
+    book_s, positions_s : float
+        How often orders and positions are compared with the broker's while nothing is in doubt
+        (orders in doubt: each second).
+    call_s : float
+        How long one call of the broker may take before its outcome is unknown.
+    inflight_s : float
+        How long a modification or cancel may stay unanswered before the broker's book decides.
+    margin : str
+        Who says whether the margin suffices: ``broker`` (asked before each order) or ``local`` (the estimate).
     """
 
     clock: Literal["wall", "venue"] = "wall"
@@ -34,3 +43,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     poll_s: float = 0.5
     answer_s: float = 5.0
     throttle_per_s: int = 8
+    book_s: float = 5.0
+    positions_s: float = 15.0
+    call_s: float = 12.0
+    inflight_s: float = 5.0
+    margin: Literal["broker", "local"] = "broker"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from toolkit.errors import BadData
 
-__all__ = ["Floats", "Packed", "check_scalars", "columns", "hand_back", "option_sign", "outputs", "pack"]
+__all__ = ["BLOCK_FROM", "Floats", "Packed", "check_scalars", "columns", "hand_back", "option_sign", "outputs", "pack"]
 
 Floats = npt.NDArray[np.float64]
 Packed = tuple[list[Floats], tuple[int, ...], int]
@@ -21,7 +21,7 @@ _F64: Final = np.dtype(np.float64)
 _NOT_NEGATIVE: Final = frozenset({"forward", "strike", "tte", "iv"})
 _PLAIN: Final = 0x501  # C-contiguous, aligned, writeable
 _COPY: Final = 4096
-_BLOCK_FROM: Final = 1 << 16
+BLOCK_FROM: Final = 1 << 16
 _ZERO: Final = np.zeros(1)
 
 
@@ -132,18 +132,18 @@ def _pack_any(names: tuple[str, ...], values: tuple[Any, ...]) -> Packed:
     return flat, shape, math.prod(shape)
 
 
-def columns(count: int, n: int) -> list[Floats]:
+def columns(count: int, n: int) -> tuple[Floats, ...]:
     """``count`` rows of ``n`` values yet to be written.
 
     Large rows share one block of memory, kept as long as any of them: the system hands out one large block in
     half the time of six small ones. They start at different places of a page, so that they do not contend
     for the same cache sets.
     """
-    if count == 1 or n < _BLOCK_FROM:
-        return [np.empty(n) for _ in range(count)]
+    if n < BLOCK_FROM or count == 1:
+        return tuple([np.empty(n) for _ in range(count)])
     pitch = (n + 511 & ~511) + 88
     block = np.empty(count * pitch)
-    return [block[i * pitch : i * pitch + n] for i in range(count)]
+    return tuple([block[i * pitch : i * pitch + n] for i in range(count)])
 
 
 def outputs(
@@ -159,7 +159,7 @@ def outputs(
         When ``out`` is not made of writable float64 arrays of the broadcast shape.
     """
     if out is None:
-        rows = columns(len(names), n)
+        rows = list(columns(len(names), n))
         return rows, rows if shape == (n,) else [row.reshape(shape) for row in rows]
     given = [out] if len(names) == 1 else list(out)
     if len(given) != len(names):

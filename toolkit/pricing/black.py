@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.errors import BadData
 from toolkit.pricing import kernels, parallel, rows
-from toolkit.pricing.arrays import check_scalars, columns, hand_back, outputs, pack
+from toolkit.pricing.arrays import BLOCK_FROM, check_scalars, columns, hand_back, outputs, pack
 from toolkit.pricing.direct import ABSENT, KNOWN, Entry, closed, direct, greeks_entry, price_entry
 
 __all__ = ["Greeks", "Greeks2", "PriceGreeks", "greeks", "greeks2", "model_flag", "price", "price_greeks"]
@@ -18,6 +18,9 @@ _NAMES: Final = ("cp", "forward", "strike", "tte", "iv", "rate", "dividend")
 _MODELS: Final = {"black76": False, "bsm": True}
 _UNUSED: Final = np.empty(0)
 _PRICE: Final = ("price",)
+_new: Final = tuple.__new__
+_array: Final = np.ndarray
+_empty: Final = np.empty
 
 
 class Greeks(NamedTuple):
@@ -119,8 +122,8 @@ def price(
     ``toolkit bench pricing`` prints the cost an option. Black (1976); the difference of normal tails is
     taken as a difference of Mills ratios, for small total vol by the odd derivatives of the Mills ratio.
     """
-    if out is None and threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
-        to = np.empty(strike.shape)
+    if out is None and threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is _array:
+        to = _empty(strike.shape)
         sign = float(cp) if type(cp) is int else cp
         if price_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, to) > 0:
             return to
@@ -149,8 +152,14 @@ def greeks(
     its range and gamma infinite. Error on the reference table: each within 1e-14 of its natural scale
     (delta: the discount factor; vega: df F sqrt(tte); gamma: df / (F s); theta: df F iv / sqrt(tte)).
     """
+    if out is None and threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is _array:
+        n = strike.size
+        to = (_empty(n), _empty(n), _empty(n), _empty(n), _empty(n)) if n < BLOCK_FROM else columns(5, n)
+        sign = float(cp) if type(cp) is int else cp
+        if greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, (_UNUSED, *to)) > 0:
+            return _new(Greeks, to)
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return Greeks(*_run(greeks_entry, rows.greeks_rows, Greeks._fields, values, model, threads, out))
+    return _new(Greeks, _run(greeks_entry, rows.greeks_rows, Greeks._fields, values, model, threads, out))
 
 
 def price_greeks(
@@ -171,14 +180,17 @@ def price_greeks(
     ``out`` is a sequence of six arrays; without it, large results share one block of memory, kept as long
     as any of them.
     """
-    if threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is np.ndarray:
-        to = columns(6, strike.size) if out is None else out
+    if threads == 1 and model == "black76" and dividend is ABSENT and type(strike) is _array:
+        if out is None:
+            n = strike.size
+            to = (_empty(n), _empty(n), _empty(n), _empty(n), _empty(n), _empty(n)) if n < BLOCK_FROM else columns(6, n)
+        else:
+            to = tuple(out) if isinstance(out, list) else out
         sign = float(cp) if type(cp) is int else cp
-        fit = isinstance(to, (list, tuple)) and len(to) == 6
-        if fit and greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, *to) > 0:
-            return PriceGreeks._make(to)
+        if greeks_entry.call(KNOWN, sign, forward, strike, tte, iv, rate, ABSENT, False, to) > 0:
+            return _new(PriceGreeks, to)
     values = (cp, forward, strike, tte, iv, rate, dividend)
-    return PriceGreeks(*_run(greeks_entry, rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
+    return _new(PriceGreeks, _run(greeks_entry, rows.greeks_rows, PriceGreeks._fields, values, model, threads, out))
 
 
 def greeks2(

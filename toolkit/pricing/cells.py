@@ -4,7 +4,7 @@ numba turns every array argument into a counted reference of its own, 100 to 200
 strikes takes 1 microsecond to price. A :class:`Cell` is the object itself, borrowed for the call: its type,
 and an array's dtype, flags, dimension and length are compared inside the kernel with what
 :func:`known` says. The layouts are those of CPython's and NumPy's C interfaces (``PyFloatObject``,
-``PyDoubleScalarObject``, ``PyArrayObject_fields``); :func:`readable` says whether they hold here.
+``PyTupleObject``, ``PyDoubleScalarObject``, ``PyArrayObject_fields``); :func:`readable` says whether they hold here.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 from numba.np.arrayobj import make_array, populate_array
 
-__all__ = ["CELL", "READ", "WRITE", "known", "part", "readable", "row_at"]
+__all__ = ["CELL", "READ", "WRITE", "address", "items", "known", "part", "readable", "row_at", "word"]
 
 TYPE: Final = 8
 VALUE: Final = 16
+LENGTH: Final = 16
+ITEMS: Final = 24
 DATA: Final = 16
 DIMENSIONS: Final = 24
 SHAPE: Final = 32
@@ -83,10 +85,12 @@ def row_at(context: Any, at: Any, n: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def part(cells: Any, cell: Any, flags: int) -> Any:
-    """Address and length of a float64 row with these flags, or of a float with length -1; else length -2."""
+def part(cells: Any, at: int, flags: int) -> Any:
+    """Address and length of a float64 row with these flags, or of a float with length -1; else length -2.
+
+    ``at`` is the :func:`address` of the object.
+    """
     table = word(address(cells) + DATA)
-    at = address(cell)
     kind = word(at + TYPE)
     if kind == word(table + 16):
         same = word(at + DESCR) == word(table + 24)
@@ -98,9 +102,18 @@ def part(cells: Any, cell: Any, flags: int) -> Any:
     return 0, -2
 
 
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def items(cells: Any, cell: Any, count: int) -> int:
+    """Where the items of a tuple of ``count`` objects lie; 0 for anything else."""
+    at = address(cell)
+    if word(at + TYPE) == word(word(address(cells) + DATA) + 32) and word(at + LENGTH) == count:
+        return at + ITEMS
+    return 0
+
+
 def known() -> npt.NDArray[np.int64]:
-    """The addresses :func:`part` compares with: float, numpy.float64, ndarray and the float64 dtype."""
-    return np.array([id(float), id(np.float64), id(np.ndarray), id(np.dtype(np.float64))], np.int64)
+    """What :func:`part` and :func:`items` compare with: float, numpy.float64, ndarray, the float64 dtype, tuple."""
+    return np.array([id(float), id(np.float64), id(np.ndarray), id(np.dtype(np.float64)), id(tuple)], np.int64)
 
 
 def readable() -> bool:

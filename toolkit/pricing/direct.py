@@ -7,14 +7,17 @@ that do not agree, an ``out`` that shares memory with an input) goes the long wa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
 from numba import boolean, float64, int64, njit
 
 from toolkit.pricing.arrays import columns, option_sign
-from toolkit.pricing.cells import CELL, READ, WRITE, known, part, readable, row_at
+from toolkit.pricing.cells import CELL, READ, WRITE, address, items, known, part, readable, row_at, word
 from toolkit.pricing.inverse import implied_rows
 from toolkit.pricing.rows import greeks_rows, price_rows
 
@@ -30,9 +33,31 @@ _ROW: Final = float64[::1]
 _CLOSED: Final[set[Any]] = set()
 
 
+def spare_scipy() -> None:
+    """Keep numba from importing ``scipy.linalg`` before the first kernel, half the time that one takes.
+
+    numba only asks whether it is there, for ``np.dot``; what needs it imports it itself, then.
+    """
+    if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    linalg: Any = import_module("numba.np.linalg")
+    check = linalg.ensure_blas
+    linalg.ensure_blas = _found
+    try:
+        arrays: Any = import_module("numba.np.arraymath")
+        arrays.ensure_blas = check
+    finally:
+        linalg.ensure_blas = check
+
+
+def _found() -> None:
+    """Stand for a check that finds what it looks for."""
+
+
 def closed(kernel: Any, outputs: int) -> Any:
     """The kernel, compiled for rows of float64 and for nothing else, ever."""
     if kernel not in _CLOSED:
+        spare_scipy()
         kernel.compile((*(_ROW,) * 7, boolean, int64, int64, *(_ROW,) * outputs))
         kernel.disable_compile()
         _CLOSED.add(kernel)
@@ -42,7 +67,7 @@ def closed(kernel: Any, outputs: int) -> Any:
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def taken(cells: Any, cell: Any, n: int) -> Any:
     """An input as a row, and 0 for a float, 1 for ``n`` values, 16 for an array of one, REFUSED for the rest."""
-    at, size = part(cells, cell, READ)
+    at, size = part(cells, address(cell), READ)
     if size == n:
         return row_at(at, n), 1
     if size == 1:
@@ -80,15 +105,15 @@ def all_taken(cells: Any, w: Any, f: Any, k: Any, t: Any, v: Any, r: Any, q: Any
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def given(cells: Any, cell: Any) -> Any:
-    """An output as a row, and whether it is one."""
-    at, size = part(cells, cell, WRITE)
+def given(cells: Any, place: int) -> Any:
+    """The output whose object lies at ``place`` as a row, and whether it is one."""
+    at, size = part(cells, place, WRITE)
     return row_at(at, max(size, 0)), size >= 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def price_cells(cells: Any, w: Any, f: Any, k: Any, t: Any, v: Any, r: Any, q: Any, bsm: bool, out: Any) -> int:
-    to, fit = given(cells, out)
+    to, fit = given(cells, address(out))
     rows, count = all_taken(cells, w, f, k, t, v, r, q, to.size)
     if count < 0 or not fit or not apart(to, rows):
         return REFUSED
@@ -98,7 +123,7 @@ def price_cells(cells: Any, w: Any, f: Any, k: Any, t: Any, v: Any, r: Any, q: A
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def implied_cells(cells: Any, w: Any, p: Any, f: Any, k: Any, t: Any, r: Any, q: Any, bsm: bool, out: Any) -> int:
-    to, fit = given(cells, out)
+    to, fit = given(cells, address(out))
     rows, count = all_taken(cells, w, p, f, k, t, r, q, to.size)
     if count < 0 or not fit or not apart(to, rows):
         return REFUSED
@@ -107,14 +132,18 @@ def implied_cells(cells: Any, w: Any, p: Any, f: Any, k: Any, t: Any, r: Any, q:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def six(cells: Any, a: Any, b: Any, c: Any, d: Any, e: Any, g: Any) -> Any:
-    """Six outputs as rows of one length (the first may be empty), and whether they are."""
-    to_a, fit_a = given(cells, a)
-    to_b, fit_b = given(cells, b)
-    to_c, fit_c = given(cells, c)
-    to_d, fit_d = given(cells, d)
-    to_e, fit_e = given(cells, e)
-    to_g, fit_g = given(cells, g)
+def six(cells: Any, outs: Any) -> Any:
+    """Six outputs, a tuple, as rows of one length (the first may be empty), and whether they are."""
+    at = items(cells, outs, 6)
+    if not at:
+        none = row_at(0, 0)
+        return (none, none, none, none, none, none), False
+    to_a, fit_a = given(cells, word(at))
+    to_b, fit_b = given(cells, word(at + 8))
+    to_c, fit_c = given(cells, word(at + 16))
+    to_d, fit_d = given(cells, word(at + 24))
+    to_e, fit_e = given(cells, word(at + 32))
+    to_g, fit_g = given(cells, word(at + 40))
     n = to_b.size
     same = (to_c.size == n) & (to_d.size == n) & (to_e.size == n) & (to_g.size == n)
     same &= (to_a.size == n) | (to_a.size == 0)
@@ -122,11 +151,8 @@ def six(cells: Any, a: Any, b: Any, c: Any, d: Any, e: Any, g: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def greeks_cells(
-    cells: Any, w: Any, f: Any, k: Any, t: Any, v: Any, r: Any, q: Any, bsm: bool,
-    a: Any, b: Any, c: Any, d: Any, e: Any, g: Any,
-) -> int:  # fmt: skip
-    to, fit = six(cells, a, b, c, d, e, g)
+def greeks_cells(cells: Any, w: Any, f: Any, k: Any, t: Any, v: Any, r: Any, q: Any, bsm: bool, outs: Any) -> int:
+    to, fit = six(cells, outs)
     n = to[1].size
     rows, count = all_taken(cells, w, f, k, t, v, r, q, n)
     if count < 0 or not fit:
@@ -142,8 +168,9 @@ def greeks_cells(
 class Entry:
     """One compiled function of cells, called past numba's dispatch; compiled or loaded on first use.
 
-    ``call(KNOWN, *seven inputs, bsm, *outputs)`` gives 0 when all inputs were floats, a positive number when
-    some were arrays, and a negative one when it refused and wrote nothing.
+    ``call(KNOWN, *seven inputs, bsm, output)``, with a tuple of outputs where there are several, gives 0 when
+    all inputs were floats, a positive number when some were arrays, and a negative one when it refused and
+    wrote nothing.
     """
 
     __slots__ = ("call", "function", "kernel", "outputs")
@@ -158,8 +185,8 @@ class Entry:
         if not readable():
             self.call = _refuse
         else:
-            closed(self.kernel, self.outputs)
-            self.call = self.function.compile((*(CELL,) * 8, boolean, *(CELL,) * self.outputs))
+            spare_scipy()
+            self.call = self.function.compile((*(CELL,) * 8, boolean, CELL))
         return self.call(*values)
 
 
@@ -181,17 +208,18 @@ def direct(entry: Entry, values: tuple[Any, ...], lead: Any, bsm: bool, out: Any
     if out is None:
         to = columns(entry.outputs - unused, lead.size if type(lead) is np.ndarray else 1)
     elif type(lead) is np.ndarray:
-        to = list(out) if plural else [out]
+        to = tuple(out) if plural else (out,)
     else:
         return None
-    whole = [_EMPTY, *to] if unused else to
+    whole = (_EMPTY, *to) if unused else to
     if len(whole) != entry.outputs:
         return None
-    count = entry.call(KNOWN, *values, bsm, *whole)
+    target = whole if plural else whole[0]
+    count = entry.call(KNOWN, *values, bsm, target)
     if count < 0:
         cp, *others = values
         sign = option_sign(cp) if type(cp) is str else plain(cp)
-        count = entry.call(KNOWN, sign, *[plain(value) for value in others], bsm, *whole)
+        count = entry.call(KNOWN, sign, *[plain(value) for value in others], bsm, target)
     if count > 0:
         return out if out is not None else to if plural else to[0]
     if count < 0 or out is not None:

@@ -13,21 +13,19 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import numpy as np
 from numba import njit
 
 from toolkit.pricing.arrays import Floats
 from toolkit.pricing.kernels import decay_of, forward_of, gap, log_of_ratio, steps
+from toolkit.pricing.lanes import scratch
 from toolkit.pricing.normal import bracket, expm1_poly, fma, log_poly, log_ratio, mills, series_long, series_short
 from toolkit.pricing.rows import (
     BLOCK,
     DF,
     LARGE,
-    OUT,
     PITCH,
     SCRATCH,
     SMALL,
-    D,
     F,
     H,
     K,
@@ -51,10 +49,12 @@ SQRT_2PI: Final = 2.5066282746310002
 S_SHORT: Final = 0.25
 S_LONG: Final = 1.5
 CLOSE: Final = 5e-5
-C: Final = 15 * PITCH
-X: Final = 7 * PITCH
-GROWTH: Final = 16 * PITCH
-DONE: Final = 14 * PITCH
+D: Final = 9 * PITCH
+X: Final = 10 * PITCH
+DONE: Final = 13 * PITCH
+C: Final = 14 * PITCH
+GROWTH: Final = 15 * PITCH
+OUT: Final = 16 * PITCH
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -198,16 +198,17 @@ def implied_rows(
     mask = steps(w, p, f, k, t, r, q, out.size)
     if mask < 0:
         return False
-    buf = np.empty(SCRATCH)
+    buf = scratch(SCRATCH)
+    most = min(BLOCK, (stop - start + 7) & ~7)
     free = not (mask >> 5 & 1) and r[0] == 0.0
-    constant(buf, W, w, mask & 1)
-    constant(buf, V, p, mask >> 1 & 1)
-    constant(buf, F, f, mask >> 2 & 1)
-    constant(buf, K, k, mask >> 3 & 1)
-    constant(buf, T, t, mask >> 4 & 1)
-    constant(buf, R, r, mask >> 5 & 1)
-    constant(buf, Q, q, mask >> 6 & 1)
-    for i in range(BLOCK):
+    constant(buf, W, w, mask & 1, most)
+    constant(buf, V, p, mask >> 1 & 1, most)
+    constant(buf, F, f, mask >> 2 & 1, most)
+    constant(buf, K, k, mask >> 3 & 1, most)
+    constant(buf, T, t, mask >> 4 & 1, most)
+    constant(buf, R, r, mask >> 5 & 1, most)
+    constant(buf, Q, q, mask >> 6 & 1, most)
+    for i in range(most):
         buf[DF + i] = 1.0
     for first in range(start, stop, BLOCK):
         m = min(BLOCK, stop - first)

@@ -15,16 +15,19 @@ from numba.extending import intrinsic
 __all__ = [
     "bits",
     "bracket",
+    "density_poly",
     "exp_poly",
     "expm1_poly",
     "fma",
     "from_bits",
     "log_poly",
     "log_ratio",
+    "middle_long",
+    "middle_short",
     "mills",
+    "mills_slope",
     "series_long",
     "series_short",
-    "touch",
 ]
 
 SQRT_2PI: Final = 2.5066282746310002
@@ -69,22 +72,6 @@ def from_bits(context: Any, x: Any) -> Any:
     return types.float64(types.int64), codegen
 
 
-@intrinsic
-def touch(context: Any, row: Any, index: Any) -> Any:
-    """Ask for the cache line of ``row[index]`` ahead of use; never faults, whatever the index."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(8).as_pointer())
-        i32 = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), i32, i32, i32])
-        call = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(call, [pointer, i32(0), i32(2), i32(1)])
-        return context.get_dummy_value()
-
-    return types.void(row, types.intp), codegen
-
-
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def reduced(r: float) -> float:
     """e**r - 1 for abs(r) <= ln(2) / 2."""
@@ -109,6 +96,29 @@ def exp_poly(z: float) -> float:
     k = t - ROUNDER
     p = reduced(fma(k, -LN2_LO, fma(k, -LN2_HI, z))) + 1.0
     return p * from_bits((bits(t) << 52) + ONE_BITS)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def density_poly(z: float) -> float:
+    """e**z / sqrt(2 pi) for -700 <= z <= 0."""
+    t = fma(z, LOG2_E, ROUNDER)
+    k = t - ROUNDER
+    r = fma(k, -LN2_LO, fma(k, -LN2_HI, z))
+    w = r * r
+    a = 1.0015549490338461e-08
+    a = fma(a, w, 1.0993754270176472e-06)
+    a = fma(a, w, 7.915521449953357e-05)
+    a = fma(a, w, 0.003324519003342391)
+    a = fma(a, w, 0.06649038006690547)
+    a = fma(a, w, 0.3989422804014327)
+    b = 8.343765030255722e-10
+    b = fma(b, w, 1.0993761559702677e-07)
+    b = fma(b, w, 9.894401805252258e-06)
+    b = fma(b, w, 0.0005540865005573396)
+    b = fma(b, w, 0.016622595016726364)
+    b = fma(b, w, 0.19947114020071635)
+    p = fma(fma(b, r, a), r, 0.3989422804014327)
+    return from_bits(bits(p) + (bits(t) << 52))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -147,49 +157,32 @@ def log_ratio(f: float, k: float) -> float:
     scaled = k * from_bits((j - 1) << 52)
     u = (f - scaled) / (f + scaled)
     w = u * u
-    p = 0.1365426141372305
-    p = fma(p, w, 0.1320375159044889)
-    p = fma(p, w, 0.15389174135906675)
-    p = fma(p, w, 0.18181729869745253)
-    p = fma(p, w, 0.22222223148322984)
-    p = fma(p, w, 0.2857142856666864)
-    p = fma(p, w, 0.40000000000009306)
-    p = fma(p, w, 0.6666666666666666)
+    ww = w * w
+    p = fma(0.1365426141372305, w, 0.1320375159044889)
+    p = fma(p, ww, fma(0.15389174135906675, w, 0.18181729869745253))
+    p = fma(p, ww, fma(0.22222223148322984, w, 0.2857142856666864))
+    p = fma(p, ww, fma(0.40000000000009306, w, 0.6666666666666666))
     return fma(e, LN2_HI, fma(u, 2.0, fma(u * w, p, e * LN2_LO)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def mills(z: float) -> float:
     """Mills ratio (1 - Phi(z)) / phi(z) for 0 <= z <= 60."""
-    p = 5.045391595359134e-07
-    p = fma(p, z, 1.5993776582967492e-05)
-    p = fma(p, z, 0.0002480070729391338)
-    p = fma(p, z, 0.002450198128501672)
-    p = fma(p, z, 0.01697088893086585)
-    p = fma(p, z, 0.08581580460171122)
-    p = fma(p, z, 0.32053032875358)
-    p = fma(p, z, 0.8745832768223701)
-    p = fma(p, z, 1.67636226684581)
-    p = fma(p, z, 2.058063862083918)
-    p = fma(p, z, 1.2533141373155003)
-    q = 5.045391595357467e-07
-    q = fma(q, z, 1.5993776583006615e-05)
-    q = fma(q, z, 0.0002485116120945058)
-    q = fma(q, z, 0.0024661919053526656)
-    q = fma(q, z, 0.01721788691372935)
-    q = fma(q, z, 0.08823401555277022)
-    q = fma(q, z, 0.33701023979087036)
-    q = fma(q, z, 0.955658797463498)
-    q = fma(q, z, 1.965390875733687)
-    q = fma(q, z, 2.7843674907941542)
-    q = fma(q, z, 2.4399819415059407)
-    q = fma(q, z, 1.0)
-    return p / q
+    return mills_slope(z)[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def bracket(h: float) -> float:
     """1 - h * mills(h), minus the slope of the Mills ratio, for 0 <= h <= 60."""
+    return mills_slope(h)[1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def mills_slope(h: float) -> Any:
+    """Mills ratio and minus its slope, 1 - h * mills(h), for 0 <= h <= 60.
+
+    Rational functions r / q and p / q; as p / q = 1 - h * r / q, the denominator is q = p + h * r.
+    """
     p = 8.061286518858843e-07
     p = fma(p, h, 2.3737106460220634e-05)
     p = fma(p, h, 0.0003447124896256996)
@@ -200,36 +193,31 @@ def bracket(h: float) -> float:
     p = fma(p, h, 0.8027890924898142)
     p = fma(p, h, 1.2543796498718018)
     p = fma(p, h, 1.0)
-    q = 8.061286519119714e-07
-    q = fma(q, h, 2.373710645481636e-05)
-    q = fma(q, h, 0.0003471308760855707)
-    q = fma(q, h, 0.0032692021306914127)
-    q = fma(q, h, 0.02178922249998771)
-    q = fma(q, h, 0.10708066317185586)
-    q = fma(q, h, 0.3936348667731364)
-    q = fma(q, h, 1.0774755031009318)
-    q = fma(q, h, 2.1442611583308047)
-    q = fma(q, h, 2.945717168029895)
-    q = fma(q, h, 2.507693787187302)
-    q = fma(q, h, 1.0)
-    return p / q
+    r = 8.061286519119714e-07
+    r = fma(r, h, 2.373710645481636e-05)
+    r = fma(r, h, 0.00034632474743368484)
+    r = fma(r, h, 0.003245465024231192)
+    r = fma(r, h, 0.021444510010362013)
+    r = fma(r, h, 0.10388267233227261)
+    r = fma(r, h, 0.372874946044184)
+    r = fma(r, h, 0.9798463602370522)
+    r = fma(r, h, 1.8108722526955316)
+    r = fma(r, h, 2.142928075540081)
+    r = fma(r, h, 1.2533141373155003)
+    inverse = 1.0 / fma(h, r, p)
+    return r * inverse, p * inverse
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def series_short(g: float, q: float, y: float) -> float:
     """(M(h - t) - M(h + t)) / 2t by the odd derivatives of M at h: g = -M'(h), q = h*h, y = t*t <= 1/64."""
-    j2 = fma(-q, g, 1.0 - g)
-    i3 = fma(2.0, g, -j2)
-    j4 = fma(3.0, j2, -q * i3)
-    i5 = fma(4.0, i3, -j4)
-    j6 = fma(5.0, j4, -q * i5)
-    i7 = fma(6.0, i5, -j6)
-    j8 = fma(7.0, j6, -q * i7)
-    i9 = fma(8.0, i7, -j8)
-    j10 = fma(9.0, j8, -q * i9)
-    i11 = fma(10.0, i9, -j10)
+    i3 = fma(q + 3.0, g, -1.0)
+    i5 = fma(q + 7.0, i3, -6.0 * g)
+    i7 = fma(q + 11.0, i5, -20.0 * i3)
+    i9 = fma(q + 15.0, i7, -42.0 * i5)
+    i11 = fma(q + 19.0, i9, -72.0 * i7)
     p = i11 * 2.505210838544172e-08
-    p = fma(p, y, i9 * 2.755731922398589e-06)
+    p = fma(p, y, i9 * 2.7557319223985893e-06)
     p = fma(p, y, i7 * 0.0001984126984126984)
     p = fma(p, y, i5 * 0.008333333333333333)
     p = fma(p, y, i3 * 0.16666666666666666)
@@ -239,30 +227,18 @@ def series_short(g: float, q: float, y: float) -> float:
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def series_long(g: float, q: float, y: float) -> float:
     """As :func:`series_short` for y <= 9/16; the same bits where y <= 1/64."""
-    j2 = fma(-q, g, 1.0 - g)
-    i3 = fma(2.0, g, -j2)
-    j4 = fma(3.0, j2, -q * i3)
-    i5 = fma(4.0, i3, -j4)
-    j6 = fma(5.0, j4, -q * i5)
-    i7 = fma(6.0, i5, -j6)
-    j8 = fma(7.0, j6, -q * i7)
-    i9 = fma(8.0, i7, -j8)
-    j10 = fma(9.0, j8, -q * i9)
-    i11 = fma(10.0, i9, -j10)
-    j12 = fma(11.0, j10, -q * i11)
-    i13 = fma(12.0, i11, -j12)
-    j14 = fma(13.0, j12, -q * i13)
-    i15 = fma(14.0, i13, -j14)
-    j16 = fma(15.0, j14, -q * i15)
-    i17 = fma(16.0, i15, -j16)
-    j18 = fma(17.0, j16, -q * i17)
-    i19 = fma(18.0, i17, -j18)
-    j20 = fma(19.0, j18, -q * i19)
-    i21 = fma(20.0, i19, -j20)
-    j22 = fma(21.0, j20, -q * i21)
-    i23 = fma(22.0, i21, -j22)
-    j24 = fma(23.0, j22, -q * i23)
-    i25 = fma(24.0, i23, -j24)
+    i3 = fma(q + 3.0, g, -1.0)
+    i5 = fma(q + 7.0, i3, -6.0 * g)
+    i7 = fma(q + 11.0, i5, -20.0 * i3)
+    i9 = fma(q + 15.0, i7, -42.0 * i5)
+    i11 = fma(q + 19.0, i9, -72.0 * i7)
+    i13 = fma(q + 23.0, i11, -110.0 * i9)
+    i15 = fma(q + 27.0, i13, -156.0 * i11)
+    i17 = fma(q + 31.0, i15, -210.0 * i13)
+    i19 = fma(q + 35.0, i17, -272.0 * i15)
+    i21 = fma(q + 39.0, i19, -342.0 * i17)
+    i23 = fma(q + 43.0, i21, -420.0 * i19)
+    i25 = fma(q + 47.0, i23, -506.0 * i21)
     p = i25 * 6.446950284384474e-26
     p = fma(p, y, i23 * 3.868170170630684e-23)
     p = fma(p, y, i21 * 1.9572941063391263e-20)
@@ -272,8 +248,55 @@ def series_long(g: float, q: float, y: float) -> float:
     p = fma(p, y, i13 * 1.6059043836821613e-10)
     p = p if y > 0.015625 else 0.0
     p = fma(p, y, i11 * 2.505210838544172e-08)
-    p = fma(p, y, i9 * 2.755731922398589e-06)
+    p = fma(p, y, i9 * 2.7557319223985893e-06)
     p = fma(p, y, i7 * 0.0001984126984126984)
     p = fma(p, y, i5 * 0.008333333333333333)
     p = fma(p, y, i3 * 0.16666666666666666)
     return fma(p, y, g)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def middle_short(m: float, g: float, h: float, q: float, y: float) -> float:
+    """(M(h - t) + M(h + t)) / 2 by the even derivatives of M at h: m = M(h), g = -M'(h), q = h*h, y = t*t <= 1/64."""
+    i2 = fma(-h, g, m)
+    i4 = fma(q + 5.0, i2, -2.0 * m)
+    i6 = fma(q + 9.0, i4, -12.0 * i2)
+    i8 = fma(q + 13.0, i6, -30.0 * i4)
+    i10 = fma(q + 17.0, i8, -56.0 * i6)
+    p = i10 * 2.755731922398589e-07
+    p = fma(p, y, i8 * 2.48015873015873e-05)
+    p = fma(p, y, i6 * 0.001388888888888889)
+    p = fma(p, y, i4 * 0.041666666666666664)
+    p = fma(p, y, i2 * 0.5)
+    return fma(p, y, m)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def middle_long(m: float, g: float, h: float, q: float, y: float) -> float:
+    """As :func:`middle_short` for y <= 9/16; the same bits where y <= 1/64."""
+    i2 = fma(-h, g, m)
+    i4 = fma(q + 5.0, i2, -2.0 * m)
+    i6 = fma(q + 9.0, i4, -12.0 * i2)
+    i8 = fma(q + 13.0, i6, -30.0 * i4)
+    i10 = fma(q + 17.0, i8, -56.0 * i6)
+    i12 = fma(q + 21.0, i10, -90.0 * i8)
+    i14 = fma(q + 25.0, i12, -132.0 * i10)
+    i16 = fma(q + 29.0, i14, -182.0 * i12)
+    i18 = fma(q + 33.0, i16, -240.0 * i14)
+    i20 = fma(q + 37.0, i18, -306.0 * i16)
+    i22 = fma(q + 41.0, i20, -380.0 * i18)
+    i24 = fma(q + 45.0, i22, -462.0 * i20)
+    p = i24 * 1.6117375710961184e-24
+    p = fma(p, y, i22 * 8.896791392450574e-22)
+    p = fma(p, y, i20 * 4.110317623312165e-19)
+    p = fma(p, y, i18 * 1.5619206968586225e-16)
+    p = fma(p, y, i16 * 4.779477332387385e-14)
+    p = fma(p, y, i14 * 1.1470745597729725e-11)
+    p = fma(p, y, i12 * 2.08767569878681e-09)
+    p = p if y > 0.015625 else 0.0
+    p = fma(p, y, i10 * 2.755731922398589e-07)
+    p = fma(p, y, i8 * 2.48015873015873e-05)
+    p = fma(p, y, i6 * 0.001388888888888889)
+    p = fma(p, y, i4 * 0.041666666666666664)
+    p = fma(p, y, i2 * 0.5)
+    return fma(p, y, m)

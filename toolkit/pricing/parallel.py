@@ -50,8 +50,23 @@ def run(kernel: Callable[..., None], before: tuple[Any, ...], after: list[Floats
     if parts < 2:
         kernel(*before, 0, n, *after)
         return
-    cuts = [n * i // parts // _BLOCKS * _BLOCKS for i in range(parts)] + [n]
-    jobs = [_pool(parts).submit(kernel, *before, a, b, *after) for a, b in pairwise(cuts[1:])]
-    kernel(*before, 0, cuts[1], *after)
+    slices = iter(list(pairwise(_cuts(n, parts))))
+
+    def work() -> None:
+        for start, stop in slices:
+            kernel(*before, start, stop, *after)
+
+    jobs = [_pool(parts).submit(work) for _ in range(parts - 1)]
+    work()
     for job in jobs:
         job.result()
+
+
+def _cuts(n: int, parts: int) -> list[int]:
+    """Where slices start and stop: each a share of what is left, so that a thread the system held up gets less."""
+    cuts = [0]
+    while cuts[-1] < n:
+        left = n - cuts[-1]
+        step = max(left // (2 * parts), _GRAIN) // _BLOCKS * _BLOCKS
+        cuts.append(n if left < 2 * _GRAIN else cuts[-1] + step)
+    return cuts

@@ -106,7 +106,8 @@ def day_page(result: DayFrames) -> Page:
     synthetic = is_synthetic(said)
     underlying, day = said.get("underlying", "session"), _days(result.pnl, said)
     title = f"{underlying}, {day}: {said.get('strategy', 'replay')}"
-    badges = [badge("PAPER", "paper")]
+    live = said.get("mode") == "live"
+    badges = [badge("LIVE", "warn") if live else badge("PAPER", "paper")]
     if synthetic:
         title = f"SYNTHETIC {title}"
         badges.append(badge("SYNTHETIC: prices and open interest are generated, not traded", "warn"))
@@ -245,7 +246,7 @@ def _oi(page: Page, result: DayFrames) -> None:
         "units. The dashed line is the wall, the dark line the spot (the forward where no spot is recorded). Hatched: "
         "no snapshot for five minutes or more. Open interest has no owner: these are quantities, not intentions."
     )
-    page.section("Open interest", *blocks, note=note, columns=2)
+    page.section("Open interest", *blocks, note=note if heat.height else "", columns=2)
     if oi.height:
         page.section(
             "OI levels",

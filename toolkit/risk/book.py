@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from toolkit.calendar import ist_date
 from toolkit.market.quotes import Quote, QuoteBoard, key_of
-from toolkit.risk.limits import TradingState
+from toolkit.risk.limits import Limits, TradingState
 from toolkit.risk.margin import Leg, SpanParams
+from toolkit.risk.need import Need
 from toolkit.types import Instrument, Kind, Order, OrderRequest, Side
 
-__all__ = ["Resting", "RiskBook", "intent_key"]
+__all__ = ["NO_LIMIT", "Resting", "RiskBook", "Terms", "intent_key"]
 
-_SECOND_NS = 1_000_000_000
+_SECOND_NS: Final = 1_000_000_000
+_REMEMBER_NS: Final = 60 * _SECOND_NS
+NO_LIMIT: Final = 1 << 62
+WORDS: Final = 28
+"""Whole numbers that describe one order to the kernel of the checks."""
 
 
 class Resting(msgspec.Struct, frozen=True):
@@ -27,13 +37,38 @@ class Resting(msgspec.Struct, frozen=True):
     price_p: int
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What a contract and its limits say, in the places that ``risk.screen`` names."""
+
+    limits: Limits
+    words: npt.NDArray[np.int64]
+    collar_pct: float
+    key: int
+    underlying: str
+
+
 class RiskBook:
     """Positions, open orders, cash, quotes and messages of one account.
 
     The owner (the engine's core) feeds it: :meth:`on_order` at every change of an order,
     :meth:`on_message` at every message sent, ``quotes`` with every batch of quotes,
-    ``session``, ``funds_p`` and ``span`` when they change. None or a missing entry is
-    unknown, and unknown denies.
+    ``session``, ``funds_p`` and ``span`` when they change; :meth:`on_parent` before the first
+    child of an execution algorithm. None or a missing entry is unknown, and unknown denies.
+
+    Attributes
+    ----------
+    armed_until_ns : int or None
+        Until when live trading is armed; None where arming is not needed (paper).
+    premium_due_p : int
+        What open buys of options still have to pay, in paise.
+    need : Need
+        The margin of positions and open orders.
+    unpriced : int
+        Open orders without any price (placed elsewhere): their value is unknown.
+    bands : dict
+        The exchange's price band of the day by symbol, (low_p, high_p), where it is known.
+    volumes : dict
+        Units traded today by symbol, where the feed says it.
     """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
@@ -44,19 +79,47 @@ class RiskBook:
         self.session: tuple[int, int] | None = None
         self.funds_p: int | None = None
         self.span: dict[str, SpanParams] = {}
-        self.net: dict[str, int] = {}
+        self.armed_until_ns: int | None = None
+        self.bands: dict[str, tuple[int, int]] = {}
+        self.volumes: dict[str, int] = {}
+        self.stocks: set[str] = set()
+        self.gross: dict[str, int] = {}
+        self.packed: dict[str, Terms] = {}
+        self.words = np.zeros(WORDS, np.int64)
+        self.pack = partial(struct.Struct(f"{WORDS}q").pack_into, self.words.data, 0)
+        self._net: dict[str, int] = {}
         self.cash_p: int = 0
         self.open_value_p: int = 0
+        self.unpriced = 0
         self.resting: dict[str, dict[str, Resting]] = {}
         self._open_qty: dict[tuple[str, Side], int] = {}
+        self._parents: dict[str, dict[str, tuple[int, int]]] = {}
+        self._family: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._recent: deque[tuple[int, tuple[object, ...]]] = deque()
+        self._newest: dict[tuple[object, ...], int] = {}
         self._sent: dict[str, deque[int]] = {}
+        self.premium_due_p = 0
+        self.need = Need(self)
         self.add(instruments)
 
     def add(self, instruments: Iterable[Instrument]) -> None:
         """List contracts, or replace their dated terms."""
         for instrument in instruments:
             self.instruments[instrument.symbol] = instrument
+            if instrument.kind is Kind.EQUITY:
+                self.stocks.add(instrument.underlying)
+        self.packed.clear()
+        self._count_again()
+
+    @property
+    def net(self) -> dict[str, int]:
+        """Net position in units by symbol, without the flat ones; change it by :meth:`carry`."""
+        return self._net
+
+    @net.setter
+    def net(self, net: Mapping[str, int]) -> None:
+        self._net = {symbol: qty for symbol, qty in net.items() if qty}
+        self._count_again()
 
     def quote(self, instrument: Instrument) -> Quote | None:
         """The newest quote of a contract, None before the first."""
@@ -73,6 +136,8 @@ class RiskBook:
             self._forget(before)
         if after.is_open and after.leaves_qty > 0:
             self._remember(after)
+        if after.request.parent_id is not None:
+            self._follow(before, after)
         traded = after.cum_qty - (0 if before is None else before.cum_qty)
         value_p = after.traded_value_p - (0 if before is None else before.traded_value_p)
         if traded or value_p:
@@ -81,10 +146,38 @@ class RiskBook:
     def carry(self, symbol: str, net_qty: int, cash_p: int) -> None:
         """Set a net position and the account's cash flow so far."""
         self.cash_p = cash_p
+        self._gross(symbol, abs(net_qty) - abs(self._net.get(symbol, 0)))
+        self.need.touch(symbol)
         if net_qty:
-            self.net[symbol] = net_qty
+            self._net[symbol] = net_qty
         else:
-            self.net.pop(symbol, None)
+            self._net.pop(symbol, None)
+
+    def on_parent(self, cl_ord_id: str, bounds: Mapping[str, tuple[int, int]]) -> None:
+        """Register the lowest and highest net units, by symbol, that the children of an order may reach together."""
+        self._parents[cl_ord_id] = dict(bounds)
+
+    def parent_room(self, cl_ord_id: str, symbol: str, side: Side) -> int | None:
+        """Units that further children may still trade on a side, counted from the orders themselves.
+
+        Open children count as done; children on the other side count only once they traded.
+        None when no such parent is registered.
+        """
+        bounds = self._parents.get(cl_ord_id)
+        if bounds is None:
+            return None
+        low, high = bounds.get(symbol, (0, 0))
+        done, buys, sells = self._family.get((cl_ord_id, symbol), (0, 0, 0))
+        return high - done - buys if side is Side.BUY else done - low - sells
+
+    def state_for(self, order: OrderRequest) -> TradingState:
+        """The trading state as it binds one order.
+
+        A halt keeps the algorithms that protect positions: their children may still leave while they only reduce.
+        """
+        if self.state is TradingState.HALTED and order.parent_id in self._parents:
+            return TradingState.REDUCING
+        return self.state
 
     def on_message(self, now_ns: int, exchange: str) -> None:
         """Count one message sent to an exchange."""
@@ -95,18 +188,42 @@ class RiskBook:
 
     def messages(self, now_ns: int, exchange: str) -> int:
         """Messages sent to an exchange within the sliding second up to ``now_ns``."""
-        return sum(1 for ts_ns in self._sent.get(exchange, ()) if ts_ns > now_ns - _SECOND_NS)
+        sent = self._sent.get(exchange)
+        if not sent:
+            return 0
+        oldest = now_ns - _SECOND_NS
+        if sent[0] > oldest:
+            return len(sent)
+        return sum(1 for ts_ns in sent if ts_ns > oldest)
 
     def on_intent(self, now_ns: int, request: OrderRequest) -> None:
         """Remember an accepted order for the repeat check."""
-        self._recent.append((now_ns, intent_key(request)))
-        while self._recent and self._recent[0][0] <= now_ns - 60 * _SECOND_NS:
-            self._recent.popleft()
+        key = intent_key(request)
+        self._recent.append((now_ns, key))
+        self._newest[key] = max(now_ns, self._newest.get(key, now_ns))
+        while self._recent and self._recent[0][0] <= now_ns - _REMEMBER_NS:
+            ts_ns, old = self._recent.popleft()
+            if self._newest.get(old) == ts_ns:
+                del self._newest[old]
 
     def repeated_ns(self, request: OrderRequest) -> int | None:
         """When the same contract, side, quantity and price was last accepted."""
-        key = intent_key(request)
-        return max((ts_ns for ts_ns, seen in self._recent if seen == key), default=None)
+        return self._newest.get(intent_key(request)) if self._newest else None
+
+    def own_touch_p(self, symbol: str, side: Side) -> int | None:
+        """The best price of an own resting order that one on ``side`` could meet, None without one.
+
+        A resting order without a price meets every price.
+        """
+        mine = self.resting.get(symbol)
+        if not mine:
+            return None
+        prices = [r.price_p for r in mine.values() if r.side is not side]
+        if not prices:
+            return None
+        if side is Side.BUY or 0 not in prices:
+            return min(prices) if side is Side.BUY else max(prices)
+        return NO_LIMIT
 
     def reduces(self, symbol: str, side: Side, qty: int) -> bool:
         """Whether a new order, with all open ones on its side, only shrinks the position."""
@@ -145,19 +262,19 @@ class RiskBook:
             tte=(days + 1) / 365.0,
             strike=(instrument.strike_p or 0) / 100.0,
             mark=self.mark(instrument),
+            expiry=instrument.expiry,
         )
 
     def cash_and_marks_p(self) -> int:
         """Cash flow of the trades so far, with futures at their mark: premium, realized and marked."""
         marked = 0.0
-        for symbol, qty in self.net.items():
-            instrument = self.instruments.get(symbol)
-            if instrument is not None and instrument.kind is Kind.FUTURE:
-                mark = self.mark(instrument)
-                if math.isnan(mark):
-                    params = self.span.get(instrument.underlying)
-                    mark = math.nan if params is None else params.spot
-                marked += 0.0 if math.isnan(mark) else qty * mark
+        for symbol in self.need.shape().futures:
+            instrument = self.instruments[symbol]
+            mark = self.mark(instrument)
+            if math.isnan(mark):
+                params = self.span.get(instrument.underlying)
+                mark = math.nan if params is None else params.spot
+            marked += 0.0 if math.isnan(mark) else self._net[symbol] * mark
         return self.cash_p + round(marked * 100.0)
 
     def exposure(self) -> dict[str, object]:
@@ -169,6 +286,7 @@ class RiskBook:
             "resting": {symbol: dict(mine) for symbol, mine in self.resting.items()},
             "open_qty": dict(self._open_qty),
             "recent": list(self._recent),
+            "families": dict(self._family),
             "sent": {exchange: list(sent) for exchange, sent in self._sent.items()},
         }
 
@@ -187,7 +305,7 @@ class RiskBook:
 
     def _remember(self, order: Order) -> None:
         request = order.request
-        resting = Resting(request.side, order.leaves_qty, request.price_p or 0)
+        resting = Resting(request.side, order.leaves_qty, request.price_p or request.stop_px_p or 0)
         self.resting.setdefault(request.symbol, {})[request.cl_ord_id] = resting
         self._shift(request.symbol, resting, 1)
 
@@ -208,6 +326,46 @@ class RiskBook:
         else:
             self._open_qty.pop(key, None)
         self.open_value_p += sign * resting.leaves_qty * resting.price_p
+        self.unpriced += sign if resting.price_p == 0 else 0
+        self._gross(symbol, sign * resting.leaves_qty)
+        self._due(symbol, resting, sign)
+        self.need.touch(symbol)
+
+    def _gross(self, symbol: str, units: int) -> None:
+        instrument = self.instruments.get(symbol)
+        if instrument is not None and units:
+            self.gross[instrument.underlying] = self.gross.get(instrument.underlying, 0) + units
+
+    def _count_again(self) -> None:
+        """Count what depends on the terms of contracts, after they or the positions were replaced."""
+        self.need.reset()
+        self.gross = {}
+        self.premium_due_p = 0
+        for symbol, qty in self._net.items():
+            self._gross(symbol, abs(qty))
+        for symbol, mine in self.resting.items():
+            for resting in mine.values():
+                self._gross(symbol, resting.leaves_qty)
+                self._due(symbol, resting, 1)
+
+    def _due(self, symbol: str, resting: Resting, sign: int) -> None:
+        instrument = self.instruments.get(symbol)
+        if resting.side is Side.BUY and instrument is not None and instrument.kind is Kind.OPTION:
+            self.premium_due_p += sign * resting.leaves_qty * resting.price_p
+
+    def _follow(self, before: Order | None, after: Order) -> None:
+        """Count what the children of one parent did and may still do."""
+        request = after.request
+        key = (request.parent_id or "", request.symbol)
+        done, buys, sells = self._family.get(key, (0, 0, 0))
+        old_leaves = 0 if before is None or not before.is_open else before.leaves_qty
+        leaves = (after.leaves_qty if after.is_open else 0) - old_leaves
+        done += request.side.sign * (after.cum_qty - (0 if before is None else before.cum_qty))
+        if request.side is Side.BUY:
+            buys += leaves
+        else:
+            sells += leaves
+        self._family[key] = (done, buys, sells)
 
 
 def intent_key(request: OrderRequest) -> tuple[object, ...]:

@@ -46,6 +46,7 @@ class World:
         self.board = DayBoard([row.key for row in roster.rows], closes)
         self.exchange = SimExchange(row.instrument for row in roster.rows)
         self.exchange.open_session(*bounds)
+        self.closes = dict(closes)
         self.bands = bands(roster, references(tape, closes))
         self.exchange.band({self._symbol(key): band for key, band in self.bands.items()})
         self.now_ns = min(bounds[0], tape.first_ns) - 1

@@ -9,13 +9,14 @@ damage is found and its place is known: a broken *tail* is what a crash may leav
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import sha256 as _sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from zlib import crc32 as _crc32
 
 import msgspec
 
@@ -23,7 +24,7 @@ from toolkit import __version__
 from toolkit.errors import BadData, Refused
 from toolkit.orders.effects import Record
 
-__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "verify_file"]
+__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "entries_of", "verify_file"]
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64
@@ -40,6 +41,7 @@ CREATE TABLE records (
 ) STRICT;
 """
 _COLUMNS: Final = "seq, ts_ns, kind, cl_ord_id, payload, crc, prev_hash, hash, version, software"
+_INSERT: Final = f"INSERT INTO records ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 
 
 _BROKEN: Final = (sqlite3.DatabaseError, UnicodeDecodeError, TypeError)
@@ -105,6 +107,7 @@ class Journal:
         self.account = account
         self.day = day
         self.repaired = 0
+        self._untold = 0
         self._seq: int = 0
         self._hash: str = prev_hash
         self._prev_hash: str = prev_hash
@@ -132,24 +135,26 @@ class Journal:
         seq, last, rows = self._seq, self._hash, []
         for record in records:
             seq += 1
-            entry = _entry(seq, record, last, VERSION, __version__)
-            last = entry.hash
-            rows.append(msgspec.structs.astuple(entry))
+            row = _row(seq, record, last, VERSION, __version__)
+            last = row[7]
+            rows.append(row)
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(f"INSERT INTO records ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+                self._db.executemany(_INSERT, rows)
+                if self._untold:
+                    self._db.execute("PRAGMA user_version = 0")
         except sqlite3.Error as error:
             raise BadData(
                 f"journal {self.path} could not be written: {error}; no order leaves, free the disk"
             ) from None
-        self._seq, self._hash = seq, last
+        self._seq, self._hash, self._untold = seq, last, 0
         return seq
 
-    def records(self, after: int = 0) -> Iterator[Entry]:
-        """Entries with ``seq`` above ``after``, in order."""
+    def records(self, after: int = 0, most: int = -1) -> Iterator[Entry]:
+        """Entries with ``seq`` above ``after``, in order; at most ``most``, all by default."""
         try:
-            yield from _read(self._db, after)
+            yield from _read(self._db, after, most)
         except _BROKEN as error:
             raise BadData(f"journal {self.path} cannot be read: {_line(error)}; restore the file") from None
 
@@ -219,16 +224,21 @@ class Journal:
         if verdict.state == "broken_middle":
             raise BadData(f"journal {self.path}: {verdict.text}; no trading from it, restore the file")
         if verdict.state == "broken_tail":
-            self._cut(verdict.good)
-            self.repaired = verdict.total - verdict.good
+            self._cut(verdict.good, verdict.total - verdict.good)
+        self.repaired = self._untold = self._db.execute("PRAGMA user_version").fetchone()[0]
         self._seq, self._hash = verdict.good, verdict.last_hash
 
-    def _cut(self, good: int) -> None:
-        """Remove the damaged tail; what cannot be removed cleanly is no tail."""
+    def _cut(self, good: int, lost: int) -> None:
+        """Remove the damaged tail; what cannot be removed cleanly is no tail.
+
+        How many records were cut stays in the file until the next one is written: whoever opens it is told.
+        """
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.execute("DELETE FROM records WHERE seq > ? OR seq < 1", (good,))
+                before = self._db.execute("PRAGMA user_version").fetchone()[0]
+                self._db.execute(f"PRAGMA user_version = {before + lost}")
             after = self.verify()
         except _BROKEN as error:
             raise BadData(f"journal {self.path} cannot be mended: {_line(error)}; restore the file") from None
@@ -261,6 +271,23 @@ def verify_file(path: Path | str) -> Verdict:
         raise BadData(f"{place} is not a journal: {_line(error)}; restore the file") from None
 
 
+def entries_of(path: Path | str) -> list[Entry]:
+    """Read every record of a sound journal file without changing it.
+
+    Raises
+    ------
+    BadData
+        When it is not a journal, or not sound.
+    Refused
+        When a running engine holds it.
+    """
+    found = verify_file(path)
+    if found.state != "sound":
+        raise BadData(f"journal {path} is {found.state}: {found.text}; restore the file")
+    with contextlib.closing(sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True, timeout=0.2)) as db:
+        return list(_read(_lenient(db), 0))
+
+
 def _lenient(db: sqlite3.Connection) -> sqlite3.Connection:
     """Let damaged text come through, so that the record is seen to be damaged and those after it are read."""
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -274,32 +301,28 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise BadData(f"journal {path} cannot be opened: {error}; check the folder and its rights") from None
 
 
-def _entry(seq: int, record: Record, prev_hash: str, version: int, software: str) -> Entry:
-    body = _body(seq, record.ts_ns, record.kind, record.cl_ord_id, record.payload, version, software)
-    digest = hashlib.sha256(prev_hash.encode() + body).hexdigest()
-    return Entry(
-        seq,
-        record.ts_ns,
-        record.kind,
-        record.cl_ord_id,
-        record.payload,
-        zlib.crc32(body),
-        prev_hash,
-        digest,
-        version,
-        software,
-    )
+_Row = tuple[int, int, str, str, bytes, int, str, str, int, str]
 
 
-def _body(seq: int, ts_ns: int, kind: str, cl_ord_id: str, payload: bytes, version: int, software: str) -> bytes:
-    """The bytes that CRC and hash cover; lengths keep the fields apart."""
-    fields = (str(seq), str(ts_ns), kind, cl_ord_id, str(version), software)
-    head = "".join(f"{len(f)}:{f}" for f in fields)
-    return head.encode() + payload
+def _row(seq: int, record: Record, prev_hash: str, version: int, software: str) -> _Row:
+    """One record as it goes into the file. CRC and hash cover every field; lengths keep the fields apart."""
+    ts_ns, kind, cl_ord_id, payload = record.ts_ns, record.kind, record.cl_ord_id, record.payload
+    number, stamp = str(seq), str(ts_ns)
+    head = f"{len(number)}:{number}{len(stamp)}:{stamp}{len(kind)}:{kind}{len(cl_ord_id)}:{cl_ord_id}"
+    body = (head + _edition(version, software)).encode() + payload
+    digest = _sha256(prev_hash.encode() + body).hexdigest()
+    return seq, ts_ns, kind, cl_ord_id, payload, _crc32(body), prev_hash, digest, version, software
 
 
-def _read(db: sqlite3.Connection, after: int) -> Iterator[Entry]:
-    for row in db.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq", (after,)):  # noqa: S608
+@lru_cache(maxsize=16)
+def _edition(version: int, software: str) -> str:
+    """What the records of one writer have in common in their heads."""
+    edition = f"{version}"
+    return f"{len(edition)}:{edition}{len(software)}:{software}"
+
+
+def _read(db: sqlite3.Connection, after: int, most: int = -1) -> Iterator[Entry]:
+    for row in db.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (after, most)):  # noqa: S608
         yield Entry(*row)
 
 
@@ -338,7 +361,7 @@ def _verify(db: sqlite3.Connection, prev_hash: str) -> Verdict:
 def _whole(entry: Entry) -> bool:
     """Whether a record's own content, hash and link agree with each other."""
     try:
-        again = _entry(entry.seq, entry.record, entry.prev_hash, entry.version, entry.software)
+        again = _row(entry.seq, entry.record, entry.prev_hash, entry.version, entry.software)
     except (TypeError, AttributeError):
         return False
-    return again.crc == entry.crc and again.hash == entry.hash
+    return (again[5], again[7]) == (entry.crc, entry.hash)

@@ -6,13 +6,34 @@ import fcntl
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import msgspec
+
+from toolkit.config import home
 from toolkit.errors import BadData, Refused
 
-__all__ = ["Lease"]
+__all__ = ["Holder", "Lease", "holders"]
+
+_LONGEST: Final = 4096
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a lease: written into the lock's file, so that clients on this machine find the engine.
+
+    ``home`` is the holder's folder of state; ``url`` and ``token_file`` are empty until it serves.
+    """
+
+    pid: int
+    broker: str = ""
+    account: str = ""
+    home: str = ""
+    mode: str = ""
+    url: str = ""
+    token_file: str = ""
 
 
 class Lease:
@@ -44,20 +65,32 @@ class Lease:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.pread(self._file, 64, 0).decode("ascii", "replace").strip() or "unknown"
+            held = _read(self._file)
             os.close(self._file)
+            where = f" ({held.url})" if held is not None and held.url else ""
             raise Refused(
-                f"account {account} at {broker} is held by process {holder} on this machine; "
-                "use that engine, or stop it first"
+                f"account {account} at {broker} is held by process {'unknown' if held is None else held.pid}{where} "
+                "on this machine; use that engine, or stop it first"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        self._holder = Holder(pid=os.getpid(), broker=broker, account=account, home=str(home()))
+        self._write()
+
+    def announce(self, url: str, token_file: Path, mode: str) -> None:
+        """Say where the engine that holds this answers."""
+        self._holder = msgspec.structs.replace(self._holder, url=url, token_file=str(token_file), mode=mode)
+        self._write()
 
     def release(self) -> None:
         """Let it go."""
         if self._file >= 0:
+            os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = -1
+
+    def _write(self) -> None:
+        body = msgspec.json.encode(self._holder)
+        os.pwrite(self._file, body, 0)
+        os.ftruncate(self._file, len(body))
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +99,45 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def holders(broker: str | None = None, accounts: Sequence[str] = ()) -> tuple[Holder, ...]:
+    """The engines that serve on this machine with this home, by broker and account.
+
+    A dead holder's file names a process that is no more, or another one that does not answer at its address.
+    """
+    found = []
+    for path in sorted(_folder().glob("*.lock")):
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            held = _read(file)
+        finally:
+            os.close(file)
+        if held is None or not held.url or held.home != str(home()) or not _alive(held.pid):
+            continue
+        if broker in (None, held.broker) and (not accounts or held.account in accounts):
+            found.append(held)
+    return tuple(found)
+
+
+def _read(file: int) -> Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(file, _LONGEST, 0), type=Holder)
+    except (msgspec.MsgspecError, ValueError, OSError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _folder() -> Path:

@@ -93,7 +93,7 @@ class Recorder:
             {"token": list(self.contracts), "underlying": [c.underlying for c in self.contracts.values()]},
             schema={"token": pl.Int64, "underlying": pl.String},
         )
-        self._last = LastValues(self.contracts)
+        self._last: LastValues | None = None
         self._queue: deque[Ticks] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
@@ -116,8 +116,8 @@ class Recorder:
 
         Parameters
         ----------
-        ticks : array of ``kite_wire.TICK``
-            Not changed by anybody afterwards.
+        ticks : array of ``kite_wire.TICK`` or ``xts_rows.ROW``
+            Not changed by anybody afterwards; always the same type.
         """
         with self._lock:
             self._counts["ticks"] += len(ticks)
@@ -172,7 +172,7 @@ class Recorder:
 
     def _conflate(self, ticks: Ticks) -> None:
         """The queue is full: keep the newest of each instrument in place of all that waits."""
-        newest = LastValues(self.contracts)
+        newest = LastValues(self.contracts, ticks.dtype)
         for batch in [*self._queue, ticks]:
             newest.apply(batch)
         kept = newest.rows()
@@ -191,6 +191,8 @@ class Recorder:
         ticks = ticks[np.isin(ticks["token"], self._names["token"].to_numpy())]
         if not len(ticks):
             return
+        if self._last is None:
+            self._last = LastValues(self.contracts, ticks.dtype)
         self._last.apply(ticks)
         self._fresh = True
         if self._next_snapshot_ns is None:
@@ -205,6 +207,7 @@ class Recorder:
 
     def _snapshot(self, now_ns: int) -> None:
         """A snapshot of every underlying; only of what has ticked since the last one is there anything to say."""
+        assert self._last is not None
         rows = self._last.rows()
         self._fresh = False
         self._next_snapshot_ns = (now_ns // self._snapshot_ns + 1) * self._snapshot_ns

@@ -17,13 +17,14 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from toolkit.errors import BadData, UnknownSymbol, nearest
-from toolkit.market.schema import CHAIN, INSTRUMENTS, IST
+from toolkit.market.schema import CHAIN, INSTRUMENTS, IST, MARGINS
 from toolkit.store.session_files import SCHEMAS, StoreWriter, instruments_file, read_manifest
 
 __all__ = ["Session", "open_session", "write_tables"]
 
 At = int | dt.datetime | dt.date | str
 _KNOWN_TS: Final = pl.coalesce("recv_ts", "ts")
+_OF_THE_MARKET: Final = tuple(table for table in SCHEMAS if table not in MARGINS)
 _SNAPSHOT_TABLES: Final = ("chain", "futures", "spot")
 
 
@@ -203,12 +204,12 @@ class Session:
 
     def underlyings(self) -> list[str]:
         """Names of the underlyings, sorted."""
-        return sorted({u for table in SCHEMAS for _, u in self._holder.keys(table)} - {"_"})
+        return sorted({u for table in _OF_THE_MARKET for _, u in self._holder.keys(table)} - {"_"})
 
     def dates(self, underlying: str | None = None, table: str | None = None) -> list[dt.date]:
         """Days with data (of ``underlying``, in ``table``), ascending: by the exchange's stamp."""
         self._check(underlying)
-        names = SCHEMAS if table is None else [self._known(table)]
+        names = _OF_THE_MARKET if table is None else [self._known(table)]
         keys = {key for name in names for key in self._holder.keys(name)}
         return sorted({d for d, u in keys if underlying is None or u == underlying})
 
@@ -230,7 +231,7 @@ class Session:
         Parameters
         ----------
         table : {"chain", "futures", "spot", "eod", "ticks", "participants"}
-            Which table.
+            Which table; of margin files ``margin``, ``margin_arrays``, ``margin_spreads``, ``margin_rates``.
         underlying, date : optional
             Only those rows.
 
@@ -287,6 +288,15 @@ class Session:
             rows = rows.sort("known", "underlying", maintain_order=True)
             for piece in rows.partition_by("known", "underlying", maintain_order=True):
                 yield piece.drop("known")
+
+    def parts(self, table: str) -> list[tuple[dt.date, str]]:
+        """The days and underlyings that a table has rows of."""
+        return list(self._holder.keys(self._known(table)))
+
+    def part(self, table: str, underlying: str, date: dt.date) -> pl.DataFrame:
+        """Rows of one day and underlying, as imported: also of margin files, whose symbols need no chain."""
+        keys = [key for key in self._holder.keys(self._known(table)) if key == (date, underlying)]
+        return self._holder.read(table, keys)
 
     def ticks(self, underlying: str | None = None) -> pl.DataFrame:
         """The ticks table (of ``underlying``)."""

@@ -35,7 +35,7 @@ from urllib.parse import quote
 import polars as pl
 
 from toolkit.errors import BadData
-from toolkit.market.schema import INSTRUMENTS, PARTICIPANTS, SCHEMA_VERSION, TABLES
+from toolkit.market.schema import INSTRUMENTS, MARGINS, PARTICIPANTS, SCHEMA_VERSION, TABLES
 
 __all__ = [
     "KEYS",
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 MANIFEST: Final = "session.json"
-SCHEMAS: Final[dict[str, Any]] = {**TABLES, "participants": PARTICIPANTS}
+SCHEMAS: Final[dict[str, Any]] = {**TABLES, "participants": PARTICIPANTS, **MARGINS}
 KEYS: Final[dict[str, tuple[str, ...]]] = {
     "chain": ("recv_ts", "ts", "expiry", "strike_p", "option_type"),
     "futures": ("recv_ts", "ts", "expiry"),
@@ -61,6 +61,10 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "eod": ("exchange", "kind", "expiry", "strike_p", "option_type"),
     "ticks": tuple(TABLES["ticks"]),
     "participants": ("measure", "who", "instrument", "side"),
+    "margin": ("revision",),
+    "margin_arrays": ("revision", "kind", "expiry", "strike_p", "option_type"),
+    "margin_spreads": ("revision", "priority", "near", "far"),
+    "margin_rates": ("revision", "kind", "expiry", "strike_p", "option_type"),
 }
 UNITS: Final = {
     "quantities": "units, never contracts",

@@ -6,7 +6,7 @@ that happens to its orders, denials and unknowns included, through ``on_report``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -15,7 +15,7 @@ from toolkit.errors import BadData, nearest
 from toolkit.market.view import View
 from toolkit.types import ExecutionReport, Intent
 
-__all__ = ["Param", "Strategy"]
+__all__ = ["Param", "Strategy", "checked_params"]
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,15 +43,7 @@ class Strategy:
     params: ClassVar[dict[str, Param]] = {}
 
     def __init__(self, **values: object) -> None:
-        chosen: dict[str, Any] = {key: p.default for key, p in self.params.items()}
-        for key, value in values.items():
-            if key not in self.params:
-                raise BadData(
-                    f"strategy '{self.name}' has no parameter '{key}'{nearest(key, self.params)}"
-                    f" known: {', '.join(sorted(self.params))}"
-                )
-            chosen[key] = _checked(self.name, key, self.params[key], value)
-        self.p: dict[str, Any] = chosen
+        self.p: dict[str, Any] = checked_params(f"strategy '{self.name}'", self.params, values)
 
     def on_chain(self, view: View) -> Sequence[Intent]:
         """A new snapshot of the chain has been received."""
@@ -77,9 +69,25 @@ class Strategy:
         """Continue from what :meth:`state` gave."""
 
 
-def _checked(strategy: str, key: str, param: Param, value: object) -> Any:
+def checked_params(owner: str, params: Mapping[str, Param], values: Mapping[str, object]) -> dict[str, Any]:
+    """Check given values against declared parameters and fill in the defaults.
+
+    Raises
+    ------
+    BadData
+        For a parameter that does not exist (names the nearest), of a wrong type or out of bounds.
+    """
+    chosen: dict[str, Any] = {key: p.default for key, p in params.items()}
+    for key, value in values.items():
+        if key not in params:
+            raise BadData(f"{owner} has no parameter '{key}'{nearest(key, params)} known: {', '.join(sorted(params))}")
+        chosen[key] = _checked(owner, key, params[key], value)
+    return chosen
+
+
+def _checked(owner: str, key: str, param: Param, value: object) -> Any:
     want = type(param.default)
-    where = f"parameter '{key}' of strategy '{strategy}'"
+    where = f"parameter '{key}' of {owner}"
     try:
         if want is bool and isinstance(value, str):
             typed: Any = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]

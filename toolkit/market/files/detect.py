@@ -12,10 +12,12 @@ import polars as pl
 
 from toolkit.errors import BadData
 from toolkit.market.files import candles, legacy, page, participant, reading, recorded, udiff
+from toolkit.market.files.elm import is_elm, read_elm
 from toolkit.market.files.index_close import read_index_close
 from toolkit.market.files.instruments import read_instruments
 from toolkit.market.files.legacy import read_legacy
 from toolkit.market.files.recorded import read_recorded
+from toolkit.market.files.span import is_span, read_span
 from toolkit.market.files.udiff import read_udiff
 
 __all__ = ["FORMATS", "How", "form_of", "read_as", "read_file"]
@@ -28,6 +30,8 @@ FORMATS: Final = {
     "index-close": "a file of index closes",
     "instruments": "an instrument master",
     "candles": "a file of candles",
+    "span": "a SPAN parameter file",
+    "elm": "a file of extreme loss margins",
 }
 _BY_COLUMN: Final = {
     "TradDt": "udiff",
@@ -68,6 +72,8 @@ def form_of(source: reading.Source) -> str:
     BadData
         No header that is known; the text names the first columns.
     """
+    if is_span(source):
+        return "span"
     if page.is_page_json(source):
         return "nse-chain"
     if candles.is_candle_json(source):
@@ -78,6 +84,8 @@ def form_of(source: reading.Source) -> str:
             return "nse-chain"
         if participant.is_participant(source):
             return "participant"
+        if is_elm(source):
+            return "elm"
     for form, columns in _LAYOUTS.items():
         if 2 * len(set(columns) & set(names)) > len(columns):  # its reader names what is missing
             return form
@@ -146,6 +154,10 @@ def read_as(form: str, source: reading.Source, how: How | None = None) -> readin
         return read_instruments(_table(source), source, on=how.on)
     if form == "candles":
         return _candles(source, how)
+    if form == "span":
+        return read_span(source, underlyings=how.underlyings)
+    if form == "elm":
+        return read_elm(_table(source), source)
     return _chain(source, how)
 
 

@@ -113,7 +113,7 @@ def fetch(path: str | Path) -> Source:
     head = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head:
         raise BadData(f"{path} is empty, which means not published: download it again later")
-    if head[:1] == b"<":
+    if head[:1] == b"<" and b"<spanFile" not in head:
         raise BadData(
             f"{path} holds a web page, not the file: not published, or the site wants a browser; get it again"
         )

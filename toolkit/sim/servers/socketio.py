@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -26,6 +27,11 @@ from toolkit.sim.xts_frames import malformed
 
 __all__ = ["Peer", "SocketBoard"]
 
+# websockets writes the request line, and with it the client's token, to its logger.
+_SILENT: Final = logging.getLogger("toolkit.sim.silent")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+_SILENT.setLevel(logging.CRITICAL + 1)
 _MOST_BUFFERED: Final = 16 * 1024 * 1024
 _UNSUPPORTED: Final = b'{"code":5,"message":"Unsupported protocol version"}'
 
@@ -40,7 +46,7 @@ class Peer:
         self.path = call.path.rstrip("/")
         self.query = dict(call.query)
         self.writer = writer
-        self.protocol = ServerProtocol(max_size=1 << 20)
+        self.protocol = ServerProtocol(max_size=1 << 20, logger=_SILENT)
         self.opened_s = time.monotonic()
         self.heard_s = self.opened_s
         self.ping_s = self.opened_s
@@ -54,9 +60,9 @@ class Peer:
         return f"WS {self.path}"
 
     def flush(self) -> None:
-        """Hand to the socket what the protocol wants sent."""
+        """Hand to the socket what the protocol wants sent, as long as there is one."""
         for data in self.protocol.data_to_send():
-            if data:
+            if data and not self.writer.transport.is_closing():
                 self.writer.write(data)
 
     def send(self, frame: str | bytes) -> None:

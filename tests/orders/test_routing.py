@@ -1,0 +1,183 @@
+"""Orders without an account over two paper accounts of one process: planned, shown, journaled once, placed in both."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolkit.config import Settings
+from toolkit.desk import Desk
+from toolkit.desk_backends import Local, Loop
+from toolkit.errors import BadOrder, Refused
+from toolkit.orders.routing import joined
+from toolkit.serve.build import Plan, build
+from toolkit.types import OrdStatus
+
+CE = "NIFTY 14JUL2026 25450 CE"
+QUICK = {"engine": {"throttle_per_s": 500}, "risk": {"max_messages_per_s": 500, "duplicate_window_s": 0}}
+
+
+class Two:
+    """Two paper accounts, RICH and POOR, in one process; its desk can be closed and opened again."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.loop = Loop("test-two")
+        self.desk: Desk | None = None
+        self.open()
+
+    def open(self) -> Desk:
+        async def start() -> Local:
+            plan = Plan(accounts=("RICH", "POOR"), store=self.folder, at="11:05")
+            built = await build(plan, Settings.load(options=QUICK))
+            await built.station.start()
+
+            async def close() -> None:
+                await built.station.stop()
+                await built.close()
+
+            return Local(built.station, close)
+
+        self.desk = Desk(self.loop.wait(start), self.loop)
+        return self.desk
+
+    @property
+    def station(self):
+        return self.desk._backend.station
+
+    def fund(self, account: str, rupees: int) -> None:
+        """What the account's money is, as its broker says."""
+        broker = self.station.seats[account].engine.broker
+        broker._funds_p = rupees * 100
+
+    def shut(self) -> None:
+        self.loop.wait(self.desk._backend.close)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    mark = pytest.MonkeyPatch()
+    mark.setenv("TOOLKIT_HOME", str(tmp_path_factory.mktemp("two-home")))
+    made = Two(tmp_path_factory.mktemp("two"))
+    yield made
+    made.shut()
+    made.loop.stop()
+    mark.undo()
+
+
+@pytest.fixture
+def desk(two):
+    two.desk.cancel_all()
+    for account in two.desk.accounts:
+        two.desk.resume("a test begins", account)
+    return two.desk
+
+
+def parts(order_or_plan) -> dict[str, int]:
+    found = order_or_plan["children"]
+    return {child["account"]: child["order_qty"] for child in found}
+
+
+def test_unequal_margin_splits_an_order_and_the_plan_says_why(desk, two):
+    two.fund("RICH", 500_000)
+    two.fund("POOR", 9_000)
+    asked = {"symbol": CE, "side": "BUY", "lots": 10, "price": "80.00", "cl_ord_id": "SPLIT1"}
+    before = desk.orders().height
+    plan = desk.plan(asked)
+    assert plan["ok"]
+    assert sum(parts(plan).values()) == 650
+    assert any("POOR" in line for line in plan["why"])
+    assert any("RICH" in line for line in plan["why"])
+    assert desk.orders().height == before, "a plan sends nothing"
+    order = desk.place(asked)
+    row = desk.order("SPLIT1")
+    assert parts(row["route"]) == parts(plan)
+    assert order.request.order_qty == 650
+    assert {c["account"]: c["parent_id"] for c in row["children"]} == dict.fromkeys(parts(plan), "SPLIT1")
+
+
+def test_what_one_account_cannot_carry_goes_to_the_other(desk, two):
+    two.fund("RICH", 60_000)
+    two.fund("POOR", 20_000)
+    plan = desk.plan({"symbol": CE, "side": "BUY", "lots": 12, "price": "80.00"})
+    assert plan["ok"], plan
+    assert parts(plan)["RICH"] * 80 <= 60_000
+    assert parts(plan)["POOR"] * 80 <= 20_000
+    assert sum(parts(plan).values()) == 780
+
+
+def test_an_unhealthy_account_takes_nothing(desk, two):
+    two.fund("RICH", 500_000)
+    two.fund("POOR", 500_000)
+    desk.halt("a test", account="RICH")
+    plan = desk.plan({"symbol": CE, "side": "BUY", "lots": 1, "price": "80.05"})
+    assert parts(plan) == {"POOR": 65}
+    assert any(line.startswith("RICH@") and "halted: a test" in line for line in plan["why"])
+    desk.place({"symbol": CE, "side": "BUY", "lots": 1, "price": "80.05", "cl_ord_id": "HALF1"})
+    (child,) = desk.order("HALF1")["children"]
+    assert (child["account"], child["ord_status"]) == ("POOR", "new")
+
+
+def test_a_plan_with_something_left_is_denied_whole_with_the_reasons(desk, two):
+    two.fund("RICH", 1_000)
+    two.fund("POOR", 9_000)
+    order = desk.place({"symbol": CE, "side": "BUY", "lots": 5, "price": "80.10", "cl_ord_id": "LEFT1"})
+    assert order.ord_status is OrdStatus.DENIED
+    assert "units have no place: nothing is sent" in order.text
+    assert desk.order("LEFT1")["children"] == []
+    preview = desk.preview({"symbol": CE, "side": "BUY", "lots": 5, "price": "80.10"})
+    assert preview["would_leave"] is False
+    assert preview["route"]["left_qty"] > 0
+
+
+def test_the_same_id_is_the_same_order_and_cancelling_reaches_every_account(desk, two):
+    two.fund("RICH", 30_000)
+    two.fund("POOR", 30_000)
+    asked = {"symbol": CE, "side": "BUY", "lots": 8, "price": "80.15", "cl_ord_id": "AGAIN1"}
+    desk.place(asked)
+    before = desk.orders().height
+    desk.place(asked)
+    assert desk.orders().height == before
+    with pytest.raises(BadOrder, match="already another order"):
+        desk.place({**asked, "lots": 7})
+    with pytest.raises(BadOrder, match="already another order"):
+        desk.place({**asked, "account": "RICH"})
+    with pytest.raises(BadOrder, match="cannot be modified as a whole"):
+        desk.modify("AGAIN1", price="81.00")
+    assert len(parts(desk.order("AGAIN1")["route"])) == 2
+    assert desk.cancel("AGAIN1").ord_status is OrdStatus.CANCELED
+    assert {c["ord_status"] for c in desk.order("AGAIN1")["children"]} == {"canceled"}
+    with pytest.raises(Refused, match="nothing to cancel"):
+        desk.cancel("AGAIN1")
+
+
+def test_an_account_that_is_named_is_not_routed(desk, two):
+    two.fund("POOR", 500_000)
+    order = desk.place({"symbol": CE, "side": "BUY", "lots": 1, "price": "80.20", "account": "POOR"})
+    assert order.request.account == "POOR"
+    assert "route" not in desk.order(order.cl_ord_id)
+
+
+def test_the_parent_is_in_the_home_journal_and_comes_back_after_a_restart(two):
+    two.fund("RICH", 30_000)
+    two.fund("POOR", 30_000)
+    two.desk.cancel_all()
+    asked = {"symbol": CE, "side": "BUY", "lots": 8, "price": "80.25", "cl_ord_id": "HOME1"}
+    two.desk.place(asked)
+    before = two.desk.order("HOME1")
+    noted = next(
+        e for e in two.desk.events(after=0, account="RICH") if (e["kind"], e["cl_ord_id"]) == ("route", "HOME1")
+    )
+    assert {c["account"] for c in noted["payload"]["children"]} == {"RICH", "POOR"}
+    two.shut()
+    desk = two.open()
+    after = desk.order("HOME1")
+    assert after["route"] == before["route"]
+    assert desk.place(asked).cl_ord_id == "HOME1"
+    assert len([o for o in desk.orders()["cl_ord_id"] if o == "HOME1"]) == 1
+
+
+def test_a_margin_that_one_account_does_not_say_makes_the_sum_unknown():
+    one = {"plan": [1], "lot": 1, "margin": {"total": 1.0}, "failed": [], "passed": [], "quote_age_s": 0.0}
+    both = joined([{**one, "would_leave": True}, {**one, "margin": None, "would_leave": False}])
+    assert both["margin"] is None
+    assert both["would_leave"] is False

@@ -1,0 +1,287 @@
+"""The verbs that look at a running engine and steer it: halt, resume, flatten, reconcile, verify, positions, pnl."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit.cli.app import app
+from toolkit.errors import BadData, BadSetting, Refused, ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.desk import Desk
+
+__all__ = ["flatten", "halt", "pnl", "positions", "reconcile", "resume", "running", "verify"]
+
+UrlOption = Annotated[str | None, typer.Option(help="Address of the engine. [default: those of this home]")]
+TokenOption = Annotated[
+    Path | None, typer.Option("--token-file", help="File with the engine's token. [default: the engine's own]")
+]
+BrokerOption = Annotated[str | None, typer.Option("--broker", help="Only engines of this broker.")]
+AccountOption = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
+ReasonOption = Annotated[str, typer.Option(help="Kept in the journal.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@contextlib.contextmanager
+def running(
+    url: str | None = None, token_file: Path | None = None, broker: str | None = None, account: str | None = None
+) -> Iterator[list[Desk]]:
+    """Attach to the engines that are meant, while the block lasts: the one at ``url``, or every one of this home.
+
+    Raises
+    ------
+    Refused
+        When none runs.
+    """
+    from toolkit.desk import attach
+    from toolkit.serve.client import token_at
+    from toolkit.store.lease import holders
+
+    with contextlib.ExitStack() as stack:
+        desks = []
+        if url is not None:
+            token = None if token_file is None else token_at(token_file)
+            desks.append(stack.enter_context(attach(url, token, via="cli")))
+        for address in (
+            () if url is not None else sorted({h.url for h in holders(broker, [account] if account else [])})
+        ):
+            try:
+                desks.append(stack.enter_context(attach(address, via="cli")))
+            except ToolkitError as error:
+                print(f"toolkit: the engine at {address} does not answer: {error}", file=sys.stderr)
+        if not desks:
+            raise Refused("no engine runs here; start one with toolkit serve, or give --url")
+        yield desks
+
+
+@app.command()
+def halt(
+    cancel_all: Annotated[bool, typer.Option("--cancel-all", help="Cancel protective orders too.")] = False,
+    reason: ReasonOption = "toolkit halt",
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    account: AccountOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop what increases exposure, at once: new orders are denied, increasing ones cancelled.
+
+    Orders that only reduce a position stay, unless --cancel-all. It outlives a restart; resume re-arms.
+
+    Example: toolkit halt --reason "the market is odd"
+    """
+    with running(url, token_file, broker, account) as desks:
+        _each(desks, lambda desk: desk.halt(reason, cancel_all=cancel_all, account=account))
+        _states(desks, as_json)
+
+
+@app.command()
+def resume(
+    reason: ReasonOption = "toolkit resume",
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    account: AccountOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept new exposure again after a halt: a deliberate second act.
+
+    Example: toolkit resume --reason "looked at it"
+    """
+    with running(url, token_file, broker, account) as desks:
+        _each(desks, lambda desk: desk.resume(reason, account))
+        _states(desks, as_json)
+
+
+@app.command()
+def flatten(
+    confirm: Annotated[
+        str | None, typer.Option(metavar="ACCOUNT", help="The account, typed in full; asked for on a terminal.")
+    ] = None,
+    reason: ReasonOption = "toolkit flatten",
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close every position of one account: reduce-only, shorts bought back first.
+
+    Example: toolkit flatten --confirm AB1234
+    """
+    with running(url, token_file, broker, confirm) as desks:
+        if len(desks) > 1:
+            raise BadSetting("several engines run here; name the account with --confirm ACCOUNT")
+        rows = desks[0].flatten(reason, confirm=confirm or _confirmed(desks[0])).to_dicts()
+    _print({"orders": rows}, as_json, [f"{r['cl_ord_id']} {r['side']} {r['order_qty']} {r['symbol']}" for r in rows])
+
+
+@app.command()
+def reconcile(
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    account: AccountOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the broker's book with ours now; what differs is taken over and journaled.
+
+    Example: toolkit reconcile --json
+    """
+    with running(url, token_file, broker, account) as desks:
+        rows = [row for desk in desks for row in desk.reconcile(account).to_dicts()]
+    _print({"differences": rows}, as_json, [str(row["text"]) for row in rows] or ["the books agree"])
+
+
+@app.command()
+def positions(
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    account: AccountOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the positions of the running engines: quantity, cost, mark, profit, Greeks.
+
+    Example: toolkit positions --json
+    """
+    with running(url, token_file, broker, account) as desks:
+        _table("positions", [row for desk in desks for row in desk.positions(account).to_dicts()], as_json)
+
+
+@app.command()
+def pnl(
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    broker: BrokerOption = None,
+    account: AccountOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the day's profit by account: realized, open, charges, net.
+
+    Example: toolkit pnl --json
+    """
+    with running(url, token_file, broker, account) as desks:
+        _table("pnl", [row for desk in desks for row in desk.pnl(account).to_dicts()], as_json)
+
+
+@app.command()
+def verify(
+    journal: Annotated[
+        Path | None, typer.Argument(help="A journal.db file. [default: every journal of this home]")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every record there: a new .jsonl or .csv file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a journal's hash chain: every record whole, every link in place. Changes nothing.
+
+    Exit code 1 when one is broken. A journal that a running engine holds is asked of that engine.
+
+    Example: toolkit verify out/journal.db --export audit.csv --json
+    """
+    from toolkit.config import home
+    from toolkit.store.audit import write_audit
+    from toolkit.store.journal import verify_file
+
+    files = [journal] if journal is not None else sorted((home() / "accounts").rglob("*.db"))
+    if not files:
+        raise BadData(f"no journal under {home() / 'accounts'}; name a file")
+    rows: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as stack:
+        held: dict[str, tuple[Desk, dict[str, Any]]] | None = None
+        for path in files:
+            try:
+                found = verify_file(path)
+                row = {"journal": str(path), "state": found.state, "records": found.total, "good": found.good}
+                row |= {"last_hash": found.last_hash, "text": found.text}
+            except Refused as error:
+                held = _held(stack) if held is None else held
+                row = held[str(path.absolute())][1] if str(path.absolute()) in held else {}
+                row = row or {"journal": str(path), "state": "held", "text": str(error)}
+            rows.append(row)
+        written = 0 if export is None else write_audit(_records(rows, held or {}), export)
+    lines = [f"{r['journal']}: {r['state']}, {r['text']}" for r in rows]
+    more = {} if export is None else {"export": str(export), "exported": written}
+    _print({"journals": rows, **more}, as_json, lines + ([f"{written} records in {export}"] if export else []))
+    if any(row["state"] not in ("sound", "held") for row in rows):
+        raise typer.Exit(1)
+
+
+def _held(stack: contextlib.ExitStack) -> dict[str, tuple[Desk, dict[str, Any]]]:
+    """The journals that running engines hold, as these say they are; none where no engine answers."""
+    try:
+        desks = stack.enter_context(running())
+    except Refused:
+        return {}
+    return {row["journal"]: (desk, row) for desk in desks for row in desk.verify().to_dicts()}
+
+
+def _records(rows: list[dict[str, Any]], held: dict[str, tuple[Desk, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Every record of the journals, from the file or from the engine that holds it."""
+    from toolkit.store.audit import audit_row
+    from toolkit.store.journal import entries_of
+
+    for row in rows:
+        if row["journal"] in held:
+            desk, seen = held[row["journal"]]
+            for event in desk.past_events(seen["account"]):
+                yield {**event, "journal": row["journal"]}
+        else:
+            yield from (audit_row(row["journal"], entry) for entry in entries_of(row["journal"]))
+
+
+def _each(desks: list[Desk], act: Any) -> None:
+    """Do an act at every engine, whatever the others say; the first fault is raised at the end."""
+    faults: list[ToolkitError] = []
+    for desk in desks:
+        try:
+            act(desk)
+        except ToolkitError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
+
+
+def _states(desks: list[Desk], as_json: bool) -> None:
+    rows = [seat for desk in desks for seat in desk.state()["accounts"]]
+    lines = [f"{r['account']} at {r['broker']}: {r['trading']} {r['reason']}".rstrip() for r in rows]
+    _print({"accounts": rows}, as_json, lines)
+
+
+def _confirmed(desk: Desk) -> str:
+    """The account as a person types it on a terminal, with what would be closed before the eyes."""
+    if not sys.stdin.isatty():
+        raise BadSetting("closing everything is confirmed with --confirm ACCOUNT, typed in full")
+    for row in desk.positions().to_dicts():
+        if row["net_qty"]:
+            print(f"{row['net_qty']:>8} {row['symbol']}", file=sys.stderr)
+    typed: str = typer.prompt(f"Type the account ({', '.join(desk.accounts)}) to close everything", err=True)
+    return typed
+
+
+def _print(document: dict[str, Any], as_json: bool, lines: list[str]) -> None:
+    print(json.dumps(document) if as_json else "\n".join(lines))
+
+
+def _table(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({name: rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print(f"no {name}")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*("–" if v is None else f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console(width=None if sys.stdout.isatty() else 180).print(table)

@@ -1,0 +1,693 @@
+"""The one writer of one account: journal, risk, route, send, in one asyncio loop.
+
+The pure :class:`~toolkit.orders.core.Core` decides; here its effects are performed against a real
+broker. Nothing leaves before its record is durable. Start-up and recovery are the same path: the
+journal is replayed, the broker's book is read, a plan is made and applied, and only then orders
+flow. A silent broker makes an order ``unknown``: it is looked for, and never sent again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy.typing as npt
+
+from toolkit.brokers.port import Broker
+from toolkit.calendar import ist_date
+from toolkit.errors import AuthExpired, BadData, Refused, ToolkitError
+from toolkit.market.view import View
+from toolkit.orders.algo import Algo
+from toolkit.orders.carry import carried_book, first_records
+from toolkit.orders.core import Core
+from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
+from toolkit.orders.live_books import Books
+from toolkit.orders.live_brakes import Brakes
+from toolkit.orders.live_checks import Checks
+from toolkit.orders.live_deciders import Deciders
+from toolkit.orders.live_figures import Figures
+from toolkit.orders.live_journal import Event, Pen
+from toolkit.orders.live_watch import Watch
+from toolkit.orders.live_wire import Send, Wire, name_of
+from toolkit.orders.monitor import Monitor
+from toolkit.orders.parents import Make
+from toolkit.orders.reconcile import Difference
+from toolkit.orders.settings import EngineSettings
+from toolkit.orders.steady import SteadyClock
+from toolkit.portfolio.positions import PositionBook
+from toolkit.risk.guards import Guard
+from toolkit.risk.limits import Limits, TradingState
+from toolkit.store.daybook import journal_path, open_day
+from toolkit.store.journal import Journal
+from toolkit.store.lease import Lease
+from toolkit.strategies.protocol import Strategy
+from toolkit.types import Denial, ExecType, ExecutionReport, Modify, Order, OrderRequest, OrdStatus
+
+__all__ = ["Event", "LiveEngine"]
+
+T = TypeVar("T")
+_STOP_S: Final = 2.0
+_BEAT_S: Final = 0.1
+_LOCAL: Final = frozenset({ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED})
+_WAITING: Final = frozenset(
+    {OrdStatus.PENDING_NEW, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
+)
+_ALARMING: Final = frozenset({"overfill", "bust", "late_execution", "exec_id_reused", "impossible", "bad_bust"})
+
+
+class LiveEngine:
+    """One account at one broker.
+
+    Parameters
+    ----------
+    broker : Broker
+        Connected; only this object sends orders through it.
+    account : str
+        Typed by the user; must be the broker's own.
+    limits : Limits
+        Pre-trade limits.
+    engine : EngineSettings
+    clock : callable
+        Nanoseconds UTC: the broker's clock.
+    realm : str
+        Where the broker is, for simulated ones and paper; empty for the real one.
+    folder : Path, optional
+        Where the journals lie; default: under the toolkit's home.
+    sleep, mono : callable
+        ``await sleep(seconds)``; monotonic nanoseconds.
+    guards : sequence of Guard
+        Rules over the account, asked before each order and shown its figures each second.
+    monitor : Monitor, optional
+        Told of each stage and each change of an order.
+
+    Example
+    -------
+    ``engine = LiveEngine(broker, "AB1234", limits=Limits(), engine=EngineSettings(), clock=broker.clock)``
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        account: str,
+        *,
+        limits: Limits,
+        engine: EngineSettings,
+        clock: Callable[[], int],
+        realm: str = "",
+        folder: Path | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        mono: Callable[[], int] = time.monotonic_ns,
+        guards: Sequence[Guard] = (),
+        monitor: Monitor | None = None,
+        algos: Make | None = None,
+    ) -> None:
+        self.broker = broker
+        self.account = account
+        self.settings = engine
+        ask = limits.check_margin and engine.margin == "broker"
+        self.limits = msgspec.structs.replace(limits, check_margin=False) if ask else limits
+        self.core = Core(account, broker=broker.name, limits=self.limits)
+        self.monitor = monitor
+        self.guards = tuple(guards)
+        self.state = "starting"
+        self.positions = PositionBook("average")
+        self.wire = Wire(broker, engine.call_s, self._answered, self._stage, mono)
+        self.books = Books(self)
+        self.checks = Checks(self, ask_margin=ask)
+        self.watch = Watch(self)
+        self.figures = Figures(self)
+        self.brakes = Brakes(self)
+        self.deciders = Deciders(self, algos or _make_algo)
+        self._clock: Callable[[], int] = SteadyClock(clock, mono) if clock is time.time_ns else clock
+        self.mono = mono
+        self.sleep = sleep
+        self._realm = realm
+        self._folder = folder
+        self._lease: Lease | None = None
+        self._pen: Pen | None = None
+        self._stamp = ""
+        self._counted = 0
+        self._recount = False
+        self._placing: dict[str, tuple[object, asyncio.Task[Order]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    async def start(self, *, watching: bool = True) -> None:
+        """Take the lease, replay the journal, read the broker's book, bring ours up to it; then be ready.
+
+        ``watching`` False runs no loops afterwards: for a single act.
+
+        Raises
+        ------
+        Refused
+            When the account is not the broker's, or somebody else holds it.
+        BadData
+            When the journal is damaged before its tail, or is another's.
+        """
+        profile = await self.broker.profile()
+        if profile.account != self.account:
+            raise Refused(f"the account at {self.broker.name} is not '{self.account}'; type your own account in full")
+        self._lease = Lease(self.broker.name, self.account, self._realm)
+        try:
+            await self._open()
+            self.state = "reconciling"
+            await self.books.recover()
+            self.deciders.parents.restore(self.core)
+            self.state = "ready"
+        except BaseException:
+            self._let_go()
+            raise
+        if watching:
+            self.watch.start()
+
+    async def stop(self) -> None:
+        """End the loops, wait briefly for answers under way, let the journal and the lease go."""
+        if self.state == "stopped":
+            return
+        await self.watch.stop()
+        await self.wire.close(_STOP_S)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_STOP_S)
+        self._let_go()
+
+    async def new_day(self) -> None:
+        """Close the day into the next one: its journal, then the same path as a start."""
+        self.state = "reconciling"
+        await self.wire.close(_STOP_S)
+        pen, self._pen = self._pen, None
+        if pen is not None:
+            pen.flush()
+            pen.close()
+        self.deciders.parents.running.clear()
+        await self._open()
+        await self.books.recover()
+        self.state = "ready"
+
+    @property
+    def journal(self) -> Journal:
+        """The day's journal, while the engine runs."""
+        if self._pen is None:
+            raise Refused(f"the engine of {self.account} is not running; start it")
+        return self._pen.journal
+
+    def announce(self, url: str, token_file: Path, mode: str) -> None:
+        """Write beside the lease where this engine answers, so that clients on this machine find it."""
+        if self._lease is not None:
+            self._lease.announce(url, token_file, mode)
+
+    @property
+    def folder(self) -> Path:
+        """The account's own folder; a file ``HALT`` in it halts trading."""
+        day = self.core.day or ist_date(self.now_ns())
+        return journal_path(self.broker.name, self.account, day, self._realm, self._folder).parent
+
+    def now_ns(self) -> int:
+        """Now, nanoseconds UTC: never backwards."""
+        return self._clock()
+
+    @property
+    def clock_step_s(self) -> float:
+        """Seconds by which this machine's time was moved while the engine ran."""
+        return self._clock.step_s if isinstance(self._clock, SteadyClock) else 0.0
+
+    @property
+    def pen(self) -> Pen | None:
+        """The journal's writer, None while the engine does not run."""
+        return self._pen
+
+    # -- acts -------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        """The next free order id."""
+        return self.core.new_id(self.now_ns(), self.books.taken | self._placing.keys())
+
+    async def place(self, request: OrderRequest) -> Order:
+        """Place one order: journaled, then sent once. The same id again is the same order and sends nothing.
+
+        Returns
+        -------
+        Order
+            As it stands once the broker answered the call: ``denied`` and ``rejected`` say why in ``text``,
+            ``unknown`` means that it may be placed.
+
+        Raises
+        ------
+        BadData
+            When the id was used for another order, or the contract is not known.
+        """
+        return await self._once(request.cl_ord_id, request, lambda: self._place(request))
+
+    async def place_algo(
+        self, legs: Sequence[OrderRequest], algo: str, policy: Mapping[str, Any] | None = None
+    ) -> Order:
+        """Hand legs to an execution algorithm (``twap duration_s=600``); the parent order comes back at once.
+
+        The parent bears the first leg's id. Its children are sent by the algorithm, each checked and journaled.
+        """
+        if not legs:
+            raise BadData("an algorithm needs at least one leg")
+        whole = sum(leg.order_qty for leg in legs)
+        parent = msgspec.structs.replace(legs[0], algo=algo, order_qty=whole)
+        return await self._once(
+            parent.cl_ord_id, (tuple(legs), algo, policy), lambda: self._place_algo(parent, tuple(legs), policy)
+        )
+
+    async def modify(self, modify: Modify) -> Order:
+        """Modify a working order: the full new statement.
+
+        Raises
+        ------
+        Refused
+            When our own rules or the broker refuse it; the order stays as it is.
+        """
+        order = self._known(modify.cl_ord_id)
+        await self.checks.prepare(order.request)
+        return await self.act(modify.cl_ord_id, lambda: self.core.modify(self.now_ns(), modify))
+
+    async def cancel(self, cl_ord_id: str) -> Order:
+        """Cancel a working order, a sliced one with all its children, an algorithm with what it has working."""
+        self._known(cl_ord_id)
+        if cl_ord_id in self.deciders.parents.running:
+            return await self.act(cl_ord_id, lambda: self.deciders.parents.cancel(self.core, self.now_ns(), cl_ord_id))
+        return await self.act(cl_ord_id, lambda: self.core.cancel(self.now_ns(), cl_ord_id))
+
+    async def cancel_all(self) -> tuple[Order, ...]:
+        """Cancel every open order, protective ones too, as fast as the exchange's limit allows."""
+        await self.brakes.stop_parents()
+        names = [order.cl_ord_id for order in self.core.open_orders()]
+        await self.spawn(self.brakes.sweep(lambda: [o for o in self.core.open_orders() if o.cl_ord_id in set(names)]))
+        return tuple(self.core.orders[name] for name in names)
+
+    async def halt(self, reason: str, *, cancel_all: bool = False) -> None:
+        """Stop new exposure at once and cancel what would increase it; protective orders stay unless ``cancel_all``."""
+        await self.spawn(self.brakes.set_state(TradingState.HALTED, reason))
+        if cancel_all:
+            await self.cancel_all()
+
+    async def resume(self, reason: str) -> None:
+        """Take orders again: a deliberate act of its own.
+
+        Raises
+        ------
+        Refused
+            While the file flag is there, or a lock stands on the account; the error says what lifts it.
+        """
+        await self.spawn(self.brakes.resume(reason))
+
+    async def flatten(self, reason: str) -> tuple[Order, ...]:
+        """Close every position: reduce-only, shorts bought back first, sliced, the net re-read for each child."""
+        return await self.spawn(self.brakes.flatten(reason))
+
+    async def reconcile(self) -> tuple[Difference, ...]:
+        """Compare with the broker now; what differs is taken over, journaled and returned."""
+        return await self.spawn(self.books.cycle(positions=True))
+
+    async def settle(self, cl_ord_ids: Iterable[str], seconds: float | None = None) -> None:
+        """Ask after orders until each has a definite state or the time is up."""
+        names = list(cl_ord_ids)
+        waited, most = 0.0, self.settings.answer_s if seconds is None else seconds
+        while True:
+            for name in names:
+                if self.core.orders[name].ord_status in _WAITING:
+                    await self.books.hear(name)
+            if not any(self.core.orders[name].ord_status in _WAITING for name in names) or waited >= most:
+                return
+            await self.sleep(self.settings.poll_s)
+            waited += self.settings.poll_s
+
+    async def resend(self, cl_ord_id: str, confirm: str) -> Order:
+        """Send an unknown order again under a new id: a person's deliberate act, never the machine's.
+
+        ``confirm`` must be the text that :meth:`worst_case` gives. The old order stays unknown and counts.
+
+        Raises
+        ------
+        Refused
+            When the order is not unknown, or ``confirm`` is not the worst case; the error shows it.
+        """
+        order = self._known(cl_ord_id)
+        if order.ord_status is not OrdStatus.UNKNOWN:
+            raise Refused(f"order {cl_ord_id} is {order.ord_status}, not unknown; there is nothing to resend")
+        worst = self.worst_case(cl_ord_id)
+        if confirm != worst:
+            raise Refused(f"to send {cl_ord_id} again, confirm the worst case in these words: {worst}")
+        again = msgspec.structs.replace(order.request, cl_ord_id=self.new_id(), parent_id=None)
+        again = msgspec.structs.replace(again, confirm=tuple({*again.confirm, "duplicate"}))
+        act = {"act": "resend", "of": cl_ord_id, "as": again.cl_ord_id, "confirmed": worst}
+        await self.perform(self.core.note(self.now_ns(), "act", cl_ord_id, act))
+        return await self.place(again)
+
+    def worst_case(self, cl_ord_id: str) -> str:
+        """What happens if an unknown order was placed after all and is sent again."""
+        request = self._known(cl_ord_id).request
+        net = self.core.book.net.get(request.symbol, 0)
+        twice = net + 2 * request.side.sign * request.order_qty
+        return f"{request.side} {2 * request.order_qty} {request.symbol}, position {twice}"
+
+    async def preview(self, what: OrderRequest | Sequence[OrderRequest]) -> dict[str, Any]:
+        """What an order or legs would do: exchange orders, margin, rules passed and failed, age of the quote."""
+        return await self.checks.preview((what,) if isinstance(what, OrderRequest) else tuple(what))
+
+    # -- market and strategies --------------------------------------------------------------------------------
+
+    def run_strategy(self, strategy: Strategy, underlying: str, view: Callable[[], View | None]) -> None:
+        """Let a strategy decide on what its view shows; its state comes back from the journal."""
+        self.deciders.runners.add(strategy, underlying, view, self.core.notes.get("strategy", {}))
+
+    def on_quotes(
+        self,
+        now_ns: int,
+        keys: npt.ArrayLike,
+        bid: npt.ArrayLike,
+        bid_qty: npt.ArrayLike,
+        ask: npt.ArrayLike,
+        ask_qty: npt.ArrayLike,
+        ltp: npt.ArrayLike,
+    ) -> None:
+        """Take a batch of quotes in rupees; strategies and algorithms hear of it once the loop comes to it."""
+        self.core.book.quotes.update(now_ns, keys, bid, bid_qty, ask, ask_qty, ltp)
+        self.deciders.quoted(keys)
+
+    def wanted(self) -> frozenset[str]:
+        """Symbols whose quotes are needed: positions, open orders, algorithms."""
+        book = self.core.book
+        return frozenset(book.net) | frozenset(book.resting) | self.deciders.parents.wants()
+
+    # -- news -------------------------------------------------------------------------------------------------
+
+    def events(self, after: int = 0, most: int = 256) -> list[Event]:
+        """The day's journal as public events, without a gap."""
+        return [] if self._pen is None else self._pen.events(after, most)
+
+    def listen(self, after: int | None = None) -> AsyncIterator[Event]:
+        """Events from now on; a slow reader falls behind and misses none."""
+        if self._pen is None:
+            raise Refused(f"the engine of {self.account} is not running; start it")
+        return self._listen(self._pen.journal.last_seq if after is None else after)
+
+    def alarm(self, kind: str, text: str, name: str = "") -> list[Effect]:
+        """The effects that journal an alarm; the state has changed before."""
+        return self.core.note(self.now_ns(), "alarm", name, {"kind": kind, "text": text})
+
+    # -- the one path of every effect -------------------------------------------------------------------------
+
+    async def perform(self, effects: Sequence[Effect]) -> list[asyncio.Task[ToolkitError | None]]:
+        """Journal the records, then send the messages, then tell; give the sends that are under way."""
+        if not effects:
+            return []
+        pen = self._pen
+        if pen is None:
+            raise Refused(f"the engine of {self.account} is stopped; nothing was sent")
+        pen.add([effect for effect in effects if isinstance(effect, Record)])
+        self._arrived(effects)
+        written = await pen.durable()
+        if not written:
+            self._journal_failed(pen)
+        sends: list[asyncio.Task[ToolkitError | None]] = []
+        for effect in effects:
+            if isinstance(effect, Tell):
+                self.deciders.tell(effect.report)
+            elif not isinstance(effect, Record):
+                self._stage(name_of(effect), "journal")
+                withheld = self._withheld(effect, written)
+                if withheld is None:
+                    sends.append(self.wire.send(effect))
+                else:
+                    await self.take_reports([withheld], own=True)
+        return sends
+
+    async def take_reports(self, reports: Iterable[ExecutionReport], *, own: bool = False) -> None:
+        """Fold in what a broker says; repeats do nothing, an order of nobody's makes the books be read."""
+        effects: list[Effect] = []
+        if self._pen is None:
+            return  # stopped: the next start reads the broker's book
+        for report in reports:
+            stamped = report
+            if not own and self.books.forgets:
+                stamped = msgspec.structs.replace(report, exec_id=self._stamp + report.exec_id)
+            before = self.core.orders.get(stamped.cl_ord_id)
+            if before is None:
+                self.watch.poke()
+                continue
+            odd = len(self.core.anomalies)
+            heard = self.core.on_report(stamped)
+            if not heard:
+                continue
+            if own and stamped.exec_type is ExecType.PENDING_NEW and (pen := self._pen) is not None:
+                # the broker's id of an order: no news for anybody, and nothing waits for it to be durable
+                records = [effect for effect in heard if isinstance(effect, Record)]
+                pen.ride(records, partial(self._journal_failed, pen))
+                heard = []
+            effects += heard
+            for anomaly in self.core.anomalies[odd:]:
+                told = any((a.kind, a.cl_ord_id) == ("overfill", anomaly.cl_ord_id) for a in self.core.anomalies[:odd])
+                if anomaly.kind in _ALARMING and not (anomaly.kind == "overfill" and told):
+                    effects += self.alarm(anomaly.kind, anomaly.text, anomaly.cl_ord_id)
+            self._noted(before, stamped)
+        self.count_fills()
+        await self.perform(effects)
+
+    def count_fills(self) -> None:
+        """Bring the positions' averages up to the fills."""
+        fills = self.core.fills
+        new = len(fills) - self._counted
+        if new < 0 or self._recount:  # an execution was taken back
+            self.positions, self._recount = carried_book(self.core), False
+            new = len(fills)
+        for exec_id in reversed(list(itertools.islice(reversed(fills), new))):
+            self.positions.apply(fills[exec_id])
+        self._counted = len(fills)
+
+    async def _listen(self, after: int) -> AsyncIterator[Event]:
+        """One day's events, and then the next day's from its first."""
+        while True:
+            if self._pen is not None:
+                async for event in self._pen.listen(after):
+                    yield event
+                after = 0
+            if self.state == "stopped":
+                return
+            await self.sleep(_BEAT_S)
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        """Open the day's journal and rebuild the core from it, or from the close of the day before."""
+        now_ns = self.now_ns()
+        path = journal_path(self.broker.name, self.account, ist_date(now_ns), self._realm, self._folder)
+        journal, before = open_day(path, self.account, now_ns, simulated=bool(self._realm))
+        self._pen = Pen(journal, self.mono)
+        self._stamp = f"{journal.last_seq}."
+        records = [entry.record for entry in journal.records()]
+        effects: list[Effect] = []
+        if records:
+            self.core = Core.replay(records)
+            if self.core.limits != self.limits:
+                effects += self.core.set_limits(now_ns, self.limits)
+        else:
+            self.core = Core(self.account, broker=self.broker.name, limits=self.limits)
+            effects += first_records(self.core, now_ns, before)
+        self.core.gate = self.checks.gate
+        self.positions, self._counted = carried_book(self.core), 0
+        self.count_fills()
+        self.checks.set_session("NSE")
+        for guard in self.guards:
+            kept = self.core.notes.get("guard", {}).get(guard.name)
+            if kept is not None:
+                guard.restore(kept)
+        if journal.repaired:
+            text = f"{journal.repaired} records at the journal's end were damaged and cut; the broker's book decides"
+            effects += self.alarm("journal", text)
+        if (path.parent / "HALT").exists() and self.core.book.state is not TradingState.HALTED:
+            effects += self.core.set_state(now_ns, TradingState.HALTED, "the file flag HALT", cancel=False)
+        await self.perform(effects)
+
+    def _let_go(self) -> None:
+        self.state = "stopped"
+        pen, self._pen = self._pen, None
+        if pen is not None:
+            pen.flush()
+            pen.close()
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    async def _once(self, cl_ord_id: str, body: object, act: Callable[[], Coroutine[Any, Any, Order]]) -> Order:
+        """Run an act in a task of the engine's own: the caller's end does not end it, and a repeat joins it."""
+        known = self._placing.get(cl_ord_id)
+        if known is None:
+            task = self.task(act())
+            known = self._placing[cl_ord_id] = (body, task)
+            task.add_done_callback(lambda _: self._placing.pop(cl_ord_id, None))
+        elif known[0] != body:
+            raise BadData(f"cl_ord_id '{cl_ord_id}' is already another order; use a new id")
+        return await asyncio.shield(known[1])
+
+    def task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work of the engine's own; stopping waits for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def spawn(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run work of the engine's own that the caller's end does not end."""
+        return await asyncio.shield(self.task(work))
+
+    def later(self, effects: Sequence[Effect]) -> None:
+        """Perform effects without waiting for them."""
+        if effects and self._pen is not None:
+            self.task(self.perform(effects))
+
+    async def _place(self, request: OrderRequest) -> Order:
+        cl_ord_id = request.cl_ord_id
+        self._stage(cl_ord_id, "signal")
+        if cl_ord_id not in self.core.orders and self.state == "ready":
+            await self.checks.prepare(request)
+            self.checks.short = await self.checks.margin_unless_denied(request)
+        try:
+            effects = self.core.submit(self.now_ns(), request)
+        finally:
+            self.checks.short = ()
+        self._stage(cl_ord_id, "risk")
+        await self._finish(cl_ord_id, effects)
+        return self.core.orders[cl_ord_id]
+
+    async def _place_algo(
+        self, parent: OrderRequest, legs: tuple[OrderRequest, ...], policy: Mapping[str, Any] | None
+    ) -> Order:
+        if parent.cl_ord_id not in self.core.algos:
+            short: tuple[Denial, ...] = ()
+            if self.state == "ready":
+                for leg in legs:
+                    await self.checks.prepare(leg)
+                short = await self.checks.margin(legs)
+            denials = short or self.checks.gate(parent, self.now_ns())
+            if denials:
+                await self.perform(self.core.deny(self.now_ns(), parent, denials))
+                return self.core.orders[parent.cl_ord_id]
+        await self.perform(self.deciders.parents.start(self.core, self.now_ns(), parent, legs, policy))
+        return self.core.orders[parent.cl_ord_id]
+
+    async def _finish(self, cl_ord_id: str, effects: Sequence[Effect]) -> ToolkitError | None:
+        """Perform an act's effects and wait for the broker's answers to its messages."""
+        sends = await self.perform(effects)
+        if not effects and (under_way := self.wire.task(cl_ord_id)) is not None:
+            sends = [under_way]
+        answers = await asyncio.gather(*sends)
+        return next((answer for answer in answers if answer is not None), None)
+
+    async def act(self, cl_ord_id: str, decide: Callable[[], list[Effect]]) -> Order:
+        """Modify or cancel: what our own rules or the broker refuse is raised, the order stays as it is."""
+
+        async def work() -> Order:
+            effects = decide()
+            failed = await self._finish(cl_ord_id, effects)
+            refused = [e.report for e in effects if isinstance(e, Tell) and e.report.exec_type in _LOCAL]
+            if refused and not any(isinstance(e, SendNew | SendReplace | SendCancel) for e in effects):
+                raise Refused(refused[0].text)
+            if failed is not None:
+                raise failed
+            return self.core.orders[cl_ord_id]
+
+        return await self.spawn(work())
+
+    def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
+        """A report instead of a message that must not leave any more. Cancels always leave."""
+        if isinstance(send, SendCancel):
+            return None
+        state = self.core.book.state_for(self.core.orders[name_of(send)].request)
+        if written and state is not TradingState.HALTED:
+            return None
+        why = "trading was halted before it left" if written else "the journal could not be written; it never left"
+        kind = ExecType.DENIED if isinstance(send, SendNew) else ExecType.REPLACE_REJECTED
+        return self._own(name_of(send), kind, "withheld", why)
+
+    async def _answered(
+        self, send: Send, kind: ExecType | None, text: str, order_id: str | None, error: ToolkitError | None
+    ) -> None:
+        """What became of a message: definite, or unknown."""
+        if isinstance(error, AuthExpired):
+            self.watch.auth_expired(str(error))
+        if kind is None:
+            return
+        name = name_of(send)
+        stamp = f"{kind}{self.core.orders[name].updated_ns}"
+        await self.take_reports([self._own(name, kind, stamp, text, order_id)], own=True)
+
+    def _own(
+        self, cl_ord_id: str, kind: ExecType, what: str, text: str, order_id: str | None = None
+    ) -> ExecutionReport:
+        request, now_ns = self.core.orders[cl_ord_id].request, self.now_ns()
+        return ExecutionReport(
+            cl_ord_id=cl_ord_id,
+            exec_id=f"{cl_ord_id}-{what}",
+            exec_type=kind,
+            ts_ns=now_ns,
+            recv_ns=now_ns,
+            order_id=order_id,
+            account=self.account,
+            symbol=request.symbol,
+            side=request.side,
+            text=text,
+        )
+
+    def _journal_failed(self, pen: Pen) -> None:
+        if self.state != "journal_failed":
+            self.state = "journal_failed"
+            pen.add([e for e in self.alarm("journal", pen.failed) if isinstance(e, Record)])
+
+    def _noted(self, before: Order, report: ExecutionReport) -> None:
+        """Tell guards and monitor of a report that was folded in; a reading under way is older than it."""
+        if not self.books.forgets:
+            self.books.touched.add(report.cl_ord_id)
+        after, now_ns = self.core.orders[report.cl_ord_id], self.now_ns()
+        if report.exec_type is ExecType.TRADE_CANCEL:
+            self._recount = True
+        if report.exec_type is ExecType.TRADE and not before.execs:
+            self._stage(report.cl_ord_id, "fill")
+        if self.monitor is not None:
+            self.monitor.on_order(before, after, now_ns, self.core.quote(after.request.symbol))
+        for guard in self.guards:
+            guard.on_report(report, after, now_ns)
+        if report.exec_type is ExecType.TRADE:
+            self.watch.look_soon()
+
+    def _arrived(self, effects: Sequence[Effect]) -> None:
+        """Show the monitor each new order with the market of its decision."""
+        if self.monitor is not None:
+            for effect in effects:
+                if isinstance(effect, SendNew):
+                    order = self.core.orders[effect.request.cl_ord_id]
+                    self.monitor.on_order(None, order, self.now_ns(), self.core.quote(effect.request.symbol))
+
+    def _stage(self, cl_ord_id: str, name: str) -> None:
+        if self.monitor is not None:
+            self.monitor.on_stage(cl_ord_id, name, self.mono())
+
+    def decided(self, effects: Sequence[Effect], began_ns: int) -> None:
+        """Note the stages of orders that a strategy decided on at a monotonic time."""
+        if self.monitor is not None:
+            for effect in effects:
+                if isinstance(effect, SendNew):
+                    self.monitor.on_stage(effect.request.cl_ord_id, "signal", began_ns)
+                    self._stage(effect.request.cl_ord_id, "risk")
+
+    def _known(self, cl_ord_id: str) -> Order:
+        order = self.core.orders.get(cl_ord_id)
+        if order is None:
+            raise Refused(f"no order {cl_ord_id!r} of this engine today; see: toolkit order list")
+        return order
+
+
+def _make_algo(text: str, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None) -> Algo:
+    from toolkit.orders.algos import make
+
+    return make(text, legs, policy)

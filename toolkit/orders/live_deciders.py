@@ -1,0 +1,130 @@
+"""Who decides in a live engine, strategies and algorithms, and how their decisions become orders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.errors import ToolkitError
+from toolkit.orders.effects import Effect
+from toolkit.orders.parents import Make, Parents
+from toolkit.orders.runners import Decision, Runner, Runners
+from toolkit.types import Denial, ExecutionReport, Intent, OrdType, Place, Target, TimeInForce
+
+if TYPE_CHECKING:
+    from toolkit.orders.live import LiveEngine
+
+__all__ = ["Deciders"]
+
+
+class Deciders:
+    """The strategies and the parent orders of one account, asked in the engine's loop.
+
+    Parameters
+    ----------
+    engine : LiveEngine
+    make : callable
+        Gives an algorithm for its text.
+    """
+
+    def __init__(self, engine: LiveEngine, make: Make) -> None:
+        known = engine.broker.capabilities
+        features = {"modify"}
+        features |= {"stop_limit"} if OrdType.STOP_LIMIT in known.ord_types else set()
+        features |= {"ioc"} if TimeInForce.IOC in known.time_in_force else set()
+        self.parents = Parents(make, features)
+        self.runners = Runners()
+        self._engine = engine
+        self._quoted: set[int] = set()
+        self._pulsing = False
+
+    def quoted(self, keys: npt.ArrayLike) -> None:
+        """Quotes of these contracts changed: ask whom it concerns once the loop comes to it."""
+        if not self.parents.running and not self.runners.names():
+            return
+        self._quoted.update(np.asarray(keys, np.int64).tolist())
+        if not self._pulsing and self._engine.state == "ready":
+            self._pulsing = True
+            asyncio.get_running_loop().call_soon(self._pulse)
+
+    def tell(self, report: ExecutionReport) -> None:
+        """Pass a durable report to whom it concerns: the algorithm or the strategy that asked."""
+        engine = self._engine
+        engine.later(self.parents.on_report(engine.core, report, engine.now_ns()))
+        order = engine.core.orders.get(report.cl_ord_id)
+        runner = None if order is None else self.runners.of(order.request.algo)
+        if runner is None or runner.stopped:
+            return
+        if runner.busy:
+            runner.waiting.append(report)
+        else:
+            self._ask(runner, lambda: runner.strategy.on_report(report))
+
+    def second(self) -> None:
+        """A second has passed: algorithms and strategies with a clock."""
+        engine, now_ns = self._engine, self._engine.now_ns()
+        engine.later(self.parents.on_clock(engine.core, now_ns))
+        for runner in self.runners.idle():
+            self._ask(runner, lambda r=runner: r.second(now_ns))  # type: ignore[misc]
+
+    def _pulse(self) -> None:
+        """Quotes changed since the last pass of the loop: ask whom it concerns once."""
+        engine = self._engine
+        self._pulsing = False
+        changed, self._quoted = frozenset(self._quoted), set()
+        if engine.state != "ready":
+            return
+        engine.later(self.parents.on_quotes(engine.core, engine.now_ns(), changed))
+        for runner in self.runners.idle():
+            self._ask(runner, runner.market)
+
+    def _ask(self, runner: Runner, what: Callable[[], Sequence[Intent]]) -> None:
+        began_ns = self._engine.mono()
+        decision = self.runners.decide(runner, what)
+        if decision is None:
+            return
+        if runner.stopped:
+            self._engine.later(self._engine.alarm("strategy", runner.stopped, runner.name))
+            return
+        runner.busy = True
+        self._engine.task(self._decided(decision, began_ns))
+
+    async def _decided(self, decision: Decision, began_ns: int) -> None:
+        """Carry out one decision of a strategy; reports that came meanwhile are told afterwards."""
+        engine, runner = self._engine, decision.runner
+        try:
+            await self._carry_out(decision, began_ns)
+        except ToolkitError as error:
+            text = f"strategy '{runner.name}': {error}"
+            await engine.perform(engine.alarm("strategy", text, runner.name))
+        finally:
+            runner.busy = False
+        waiting, runner.waiting = runner.waiting, []
+        for report in waiting:
+            if runner.busy:
+                runner.waiting.append(report)
+            else:
+                self._ask(runner, lambda r=report: runner.strategy.on_report(r))  # type: ignore[misc]
+
+    async def _carry_out(self, decision: Decision, began_ns: int) -> None:
+        """Its state and its orders are one transaction; margin is asked of the broker before."""
+        engine, core, name = self._engine, self._engine.core, decision.runner.name
+        places = [i for i in decision.intents if isinstance(i, Place | Target)]
+        short: tuple[Denial, ...] = ()
+        if places and engine.state == "ready":
+            await engine.books.list_terms({place.symbol for place in places})
+            short = await engine.checks.margin(core.requests(engine.now_ns(), places))
+        effects: list[Effect] = []
+        if decision.state is not None:
+            effects += core.note(engine.now_ns(), "strategy", name, decision.state)
+        engine.checks.short = short
+        try:
+            effects += core.on_intents(engine.now_ns(), decision.intents, algo=name)
+        finally:
+            engine.checks.short = ()
+        engine.decided(effects, began_ns)
+        await engine.perform(effects)

@@ -1,0 +1,136 @@
+"""The only place from which order messages leave: each is sent once, and what came of it becomes a report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from toolkit.brokers.port import Broker
+from toolkit.errors import BadData, Refused, ToolkitError, Unknown
+from toolkit.orders.effects import SendCancel, SendNew, SendReplace
+from toolkit.types import ExecType
+
+__all__ = ["Send", "Wire", "name_of"]
+
+Send = SendNew | SendReplace | SendCancel
+_MINUTE_NS: Final = 60_000_000_000
+_REFUSAL: Final = {
+    SendNew: ExecType.REJECTED,
+    SendReplace: ExecType.REPLACE_REJECTED,
+    SendCancel: ExecType.CANCEL_REJECTED,
+}
+
+
+def name_of(send: Send) -> str:
+    """The order a message is about."""
+    if isinstance(send, SendNew):
+        return send.request.cl_ord_id
+    return send.modify.cl_ord_id if isinstance(send, SendReplace) else send.cl_ord_id
+
+
+class Wire:
+    """Sends messages concurrently, those of one order one after the other.
+
+    Parameters
+    ----------
+    broker : Broker
+    call_s : float
+        How long a call may take before its outcome is unknown.
+    answer : coroutine function
+        ``answer(send, exec_type, text, order_id, error)``: what became of a message; awaited before it counts as done.
+    stage : callable
+        ``stage(cl_ord_id, name)`` at ``wire`` and ``ack``.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        call_s: float,
+        answer: Callable[[Send, ExecType | None, str, str | None, ToolkitError | None], Coroutine[Any, Any, None]],
+        stage: Callable[[str, str], None],
+        mono: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._broker = broker
+        self._call_s = call_s
+        self._answer = answer
+        self._stage = stage
+        self._mono = mono
+        self._last: dict[str, asyncio.Task[ToolkitError | None]] = {}
+        self._sent: deque[int] = deque()
+        self.sent_today = 0
+
+    def send(self, send: Send) -> asyncio.Task[ToolkitError | None]:
+        """Send a message; the task gives the broker's refusal, None when it took the message or was silent."""
+        name = name_of(send)
+        task = asyncio.create_task(self._one(send, self._last.get(name)), name=f"send {name}")
+        self._last[name] = task
+        task.add_done_callback(lambda done: self._forget(name, done))
+        return task
+
+    def in_flight(self) -> frozenset[str]:
+        """Orders with a message that is not answered yet."""
+        return frozenset(self._last)
+
+    def task(self, cl_ord_id: str) -> asyncio.Task[ToolkitError | None] | None:
+        """The newest message of an order that is still under way."""
+        return self._last.get(cl_ord_id)
+
+    def messages_60s(self) -> int:
+        """Messages sent in the last minute."""
+        oldest = self._mono() - _MINUTE_NS
+        while self._sent and self._sent[0] < oldest:
+            self._sent.popleft()
+        return len(self._sent)
+
+    async def close(self, seconds: float) -> None:
+        """Wait for the answers of what is under way; what stays silent is unknown."""
+        tasks = list(self._last.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _forget(self, name: str, task: asyncio.Task[ToolkitError | None]) -> None:
+        if self._last.get(name) is task:
+            del self._last[name]
+
+    async def _one(self, send: Send, before: asyncio.Task[ToolkitError | None] | None) -> ToolkitError | None:
+        if before is not None:
+            await asyncio.wait([before])
+        name = name_of(send)
+        self._sent.append(self._mono())
+        self.messages_60s()
+        self.sent_today += 1
+        self._stage(name, "wire")
+        try:
+            async with asyncio.timeout(self._call_s):
+                order_id = await self._call(send)
+        except (Refused, BadData) as error:
+            await self._answer(send, _REFUSAL[type(send)], str(error), None, error)
+            return error
+        except ToolkitError as error:
+            await self._answer(send, ExecType.UNKNOWN, str(error), None, error)
+        except TimeoutError:
+            text = f"the broker did not answer within {self._call_s:g} s"
+            await self._answer(send, ExecType.UNKNOWN, text, None, Unknown(text))
+        except asyncio.CancelledError:
+            await self._answer(send, ExecType.UNKNOWN, "the engine stopped before the answer came", None, None)
+            raise
+        except Exception as error:  # a fault in the broker's own code says nothing about the order
+            text = f"{type(error).__name__} in the broker's code: {error}"
+            await self._answer(send, ExecType.UNKNOWN, text, None, Unknown(text))
+        else:
+            self._stage(name, "ack")
+            await self._answer(send, ExecType.PENDING_NEW if isinstance(send, SendNew) else None, "", order_id, None)
+        return None
+
+    def _call(self, send: Send) -> Awaitable[str | None]:
+        if isinstance(send, SendNew):
+            return self._broker.place(send.request)
+        if isinstance(send, SendReplace):
+            return self._broker.modify(send.modify)
+        return self._broker.cancel(send.cl_ord_id)

@@ -1,0 +1,1 @@
+"""The engine process: its API, stream, metrics and who may speak to it."""
