@@ -59,11 +59,25 @@ def test_positions_cash_and_exposure_follow_an_order():
 
 def test_messages_slide_by_exchange():
     book = RiskBook()
-    book.on_message(NOW, "NSE")
-    book.on_message(NOW + SECOND // 2, "NSE")
+    book.on_message(NOW, "NSE", "A")
+    book.on_message(NOW + SECOND // 2, "NSE", "A")
     assert book.messages(NOW + SECOND - 1, "NSE") == 2
     assert book.messages(NOW + SECOND, "NSE") == 1
     assert book.messages(NOW, "BSE") == 0
+
+
+def test_a_message_keeps_its_place_until_a_second_after_its_answer():
+    book = RiskBook()
+    book.answered = True
+    for name in ("A", "A", "B"):
+        book.on_message(NOW, "NSE", name)
+    assert book.messages(NOW + 5 * SECOND, "NSE") == 3
+    book.on_answer(NOW + 5 * SECOND, "NSE", "A")
+    assert book.messages(NOW + 6 * SECOND - 1, "NSE") == 3
+    assert book.messages(NOW + 6 * SECOND, "NSE") == 2
+    book.on_answer(NOW + 6 * SECOND, "NSE", "C")  # never sent: no place of another is given up
+    assert book.messages(NOW + 7 * SECOND, "NSE") == 2
+    assert book.messages(NOW + 60 * SECOND, "NSE") == 0  # an answer that never comes blocks nobody for ever
 
 
 def test_repeats_are_remembered_for_a_minute():

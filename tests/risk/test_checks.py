@@ -249,9 +249,9 @@ def test_message_rate_slides():
     limits = msgspec.structs.replace(FREE, max_messages_per_s=8)
     book = make_book()
     for n in range(7):
-        book.on_message(NOW + n, "NSE")
+        book.on_message(NOW + n, "NSE", "A")
     assert rules(order(), book, limits, NOW + 10) == []
-    book.on_message(NOW + 8, "NSE")
+    book.on_message(NOW + 8, "NSE", "A")
     assert rules(order(), book, limits, NOW + 10) == ["message_rate"]
     assert rules(order(exchange="BSE"), book, limits, NOW + 10) == []
     assert rules(order(), book, limits, NOW + 10**9) == []

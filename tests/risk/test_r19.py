@@ -104,7 +104,7 @@ def rest(book, request, cum=0):
 
 def sent(book, count):
     for _ in range(count):
-        book.on_message(NOW, "NSE")
+        book.on_message(NOW, "NSE", "A")
 
 
 def parented(book, units=4 * LOT):
@@ -473,7 +473,7 @@ def random_scene(draw):
         moment = NOW - draw.choice([0, 5 * 10**8, 10**9 - 1, 10**9])
         scene["sent"].append(moment)
     for moment in sorted(scene["sent"]):
-        book.on_message(moment, "NSE")
+        book.on_message(moment, "NSE", "A")
     return book, scene
 
 

@@ -420,6 +420,7 @@ class LiveEngine:
                 if withheld is None:
                     sends.append(self.wire.send(effect))
                 else:
+                    self._landed(effect)
                     await self.take_reports([withheld], own=True)
         return sends
 
@@ -495,6 +496,7 @@ class LiveEngine:
             self.core = Core(self.account, broker=self.broker.name, limits=self.limits)
             effects += first_records(self.core, now_ns, before)
         self.core.gate = self.checks.gate
+        self.core.book.answered = True
         self.positions, self._counted = carried_book(self.core), 0
         self.count_fills()
         self.checks.set_session("NSE")
@@ -614,6 +616,7 @@ class LiveEngine:
         self, send: Send, kind: ExecType | None, text: str, order_id: str | None, error: ToolkitError | None
     ) -> None:
         """What became of a message: definite, or unknown."""
+        self._landed(send)
         if isinstance(error, AuthExpired):
             self.watch.auth_expired(str(error))
         if kind is None:
@@ -621,6 +624,10 @@ class LiveEngine:
         name = name_of(send)
         stamp = f"{kind}{self.core.orders[name].updated_ns}"
         await self.take_reports([self._own(name, kind, stamp, text, order_id)], own=True)
+
+    def _landed(self, send: Send) -> None:
+        name = name_of(send)
+        self.core.book.on_answer(self.now_ns(), self.core.orders[name].request.exchange, name)
 
     def _own(
         self, cl_ord_id: str, kind: ExecType, what: str, text: str, order_id: str | None = None

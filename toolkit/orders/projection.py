@@ -211,7 +211,7 @@ class Projection:
         self.orders[request.cl_ord_id] = order
         self._open[request.cl_ord_id] = None
         self.book.on_order(None, order)
-        self.book.on_message(now_ns, request.exchange)
+        self.book.on_message(now_ns, request.exchange, request.cl_ord_id)
 
     def _fold_denied(self, record: Record) -> None:
         denied = msgspec.json.decode(record.payload, type=RefusedAct)
@@ -226,12 +226,12 @@ class Projection:
         modify = msgspec.json.decode(record.payload, type=Modify)
         order = self.orders[record.cl_ord_id]
         self._own(record, ExecType.PENDING_REPLACE, order_qty=modify.order_qty)
-        self.book.on_message(record.ts_ns, order.request.exchange)
+        self.book.on_message(record.ts_ns, order.request.exchange, record.cl_ord_id)
 
     def _fold_cancel(self, record: Record) -> None:
         order = self.orders[record.cl_ord_id]
         self._own(record, ExecType.PENDING_CANCEL)
-        self.book.on_message(record.ts_ns, order.request.exchange)
+        self.book.on_message(record.ts_ns, order.request.exchange, record.cl_ord_id)
 
     def _own(self, record: Record, exec_type: ExecType, order_qty: int | None = None) -> None:
         # what we ask follows what we have heard, though the exchange's clock be ahead of ours

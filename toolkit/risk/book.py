@@ -24,6 +24,7 @@ __all__ = ["NO_LIMIT", "Resting", "RiskBook", "Terms", "intent_key"]
 
 _SECOND_NS: Final = 1_000_000_000
 _REMEMBER_NS: Final = 60 * _SECOND_NS
+_LOST_NS: Final = 60 * _SECOND_NS
 NO_LIMIT: Final = 1 << 62
 WORDS: Final = 28
 """Whole numbers that describe one order to the kernel of the checks."""
@@ -63,6 +64,8 @@ class RiskBook:
         What open buys of options still have to pay, in paise.
     need : Need
         The margin of positions and open orders.
+    answered : bool
+        Whether :meth:`on_answer` follows each message; otherwise a message counts from its sending.
     unpriced : int
         Open orders without any price (placed elsewhere): their value is unknown.
     bands : dict
@@ -97,7 +100,9 @@ class RiskBook:
         self._family: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._recent: deque[tuple[int, tuple[object, ...]]] = deque()
         self._newest: dict[tuple[object, ...], int] = {}
+        self.answered = False
         self._sent: dict[str, deque[int]] = {}
+        self._flying: dict[str, dict[str, deque[int]]] = {}
         self.premium_due_p = 0
         self.need = Need(self)
         self.add(instruments)
@@ -179,22 +184,43 @@ class RiskBook:
             return TradingState.REDUCING
         return self.state
 
-    def on_message(self, now_ns: int, exchange: str) -> None:
-        """Count one message sent to an exchange."""
+    def on_message(self, now_ns: int, exchange: str, cl_ord_id: str) -> None:
+        """Count one message sent to an exchange.
+
+        Where :attr:`answered` is set, its place in the sliding second is kept until a second after its answer
+        (:meth:`on_answer`): it reached the exchange before that, so that no second of the exchange's own clock
+        sees more than the limit, however late it came in.
+        """
+        if self.answered:
+            self._flying.setdefault(exchange, {}).setdefault(cl_ord_id, deque()).append(now_ns)
+        else:
+            self._land(now_ns, exchange)
+
+    def on_answer(self, now_ns: int, exchange: str, cl_ord_id: str) -> None:
+        """The oldest message of an order that is under way was answered, given up or never left."""
+        flying = self._flying.get(exchange, {})
+        if cl_ord_id in flying:
+            flying[cl_ord_id].popleft()
+            if not flying[cl_ord_id]:
+                del flying[cl_ord_id]
+            self._land(now_ns, exchange)
+
+    def _land(self, now_ns: int, exchange: str) -> None:
         sent = self._sent.setdefault(exchange, deque())
         sent.append(now_ns)
         while sent and sent[0] <= now_ns - _SECOND_NS:
             sent.popleft()
 
     def messages(self, now_ns: int, exchange: str) -> int:
-        """Messages sent to an exchange within the sliding second up to ``now_ns``."""
-        sent = self._sent.get(exchange)
-        if not sent:
-            return 0
-        oldest = now_ns - _SECOND_NS
-        if sent[0] > oldest:
-            return len(sent)
-        return sum(1 for ts_ns in sent if ts_ns > oldest)
+        """Messages sent to an exchange within the sliding second up to ``now_ns``, with those under way."""
+        sent, flying = self._sent.get(exchange), self._flying.get(exchange)
+        count = 0
+        if sent:
+            oldest = now_ns - _SECOND_NS
+            count = len(sent) if sent[0] > oldest else sum(1 for ts_ns in sent if ts_ns > oldest)
+        if flying:
+            count += sum(1 for stamps in flying.values() for ts_ns in stamps if ts_ns > now_ns - _LOST_NS)
+        return count
 
     def on_intent(self, now_ns: int, request: OrderRequest) -> None:
         """Remember an accepted order for the repeat check."""

@@ -213,7 +213,7 @@ def grid_values(
     moves: Floats,
     vols: Floats,
     years: Floats,
-    magic: float,
+    scale: float,
     out: Floats,
 ) -> None:
     """Add quantity x (value - base) of every option to ``out[price, vol, time]``.
@@ -221,7 +221,8 @@ def grid_values(
     The arithmetic of a value is that of ``pricing.price`` (Black-76 on the forward), operation for operation, with
     the logarithm taken once a price move and the root once a time; a test holds it to the last bit. Positions come
     in blocks of lanes, the last one filled up with rows of no quantity. Each product is rounded to a quantum
-    (``magic`` is 1.5 x 2^52 quanta), so that the sums are exact and books add up in whatever parts they are taken.
+    (``scale`` of them are a rupee, a power of two), so that the sums are exact and books add up in whatever parts
+    they are taken.
     """
     n = w.size
     cw, ck, cv, cq, c0 = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
@@ -259,19 +260,19 @@ def grid_values(
                             d = series_long(mills_slope(h if h > 0.0 else 0.0)[1], h * h, 0.25 * s * s)
                             over = df[i] * base_of(fs[p, i], ck[i], h, s) if h >= 0.0 else 0.0
                             value = value_of(cw[i], fs[p, i], ck[i], df[i], over, s * d)
-                            sums[i] = (cq[i] * (value - c0[i]) + magic) - magic
+                            sums[i] = np.rint(cq[i] * (value - c0[i]) * scale) / scale
                     else:
                         for i in range(LANES):
                             h, s = h_row[i], s_row[i]
                             d = series_short(mills_slope(h if h > 0.0 else 0.0)[1], h * h, 0.25 * s * s)
                             over = df[i] * base_of(fs[p, i], ck[i], h, s) if h >= 0.0 else 0.0
                             value = value_of(cw[i], fs[p, i], ck[i], df[i], over, s * d)
-                            sums[i] = (cq[i] * (value - c0[i]) + magic) - magic
+                            sums[i] = np.rint(cq[i] * (value - c0[i]) * scale) / scale
                     if marked:
                         for i in range(LANES):
                             if h_row[i] == -1.0:
                                 j = first + i if first + i < n else first
                                 vol = max(0.0, cv[i] + vols[q])
                                 exact = price_careful(cw[i], fs[p, i], ck[i], rest[i], vol, r[j], 0.0, False)
-                                sums[i] = (cq[i] * (exact - c0[i]) + magic) - magic
+                                sums[i] = np.rint(cq[i] * (exact - c0[i]) * scale) / scale
                     out[p, q, m] += halves(sums)

@@ -25,7 +25,7 @@ MOVES: Final = tuple(round(-0.10 + 0.01 * n, 2) for n in range(21))
 VOLS: Final = tuple(round(-0.05 + 0.01 * n, 2) for n in range(11))
 DAYS: Final = (0.0, 1.0, 2.0, 5.0, 7.0)
 UNKNOWN_IV: Final = (0.05, 1.00)
-_MAGIC: Final = 1.5 * 2.0**52 * QUANTA["pnl"]
+_QUANTA_A_RUPEE: Final = 1.0 / QUANTA["pnl"]
 
 
 class Cell(NamedTuple):
@@ -183,7 +183,7 @@ def _add(
     if len(use):
         kernels.grid_values(
             c.cp[use], c.forward[use], c.strike[use], c.tte[use], iv, c.rate[use], c.qty[use], beta[use], base,
-            p, v, years, _MAGIC, out,
+            p, v, years, _QUANTA_A_RUPEE, out,
         )  # fmt: skip
 
 
