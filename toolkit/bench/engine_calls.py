@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import multiprocessing as mp
-import os
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from toolkit.bench.process import beside, serve
 from toolkit.brokers.tokens import TokenStore
 from toolkit.calendar import ist_date
 from toolkit.config import Secret
-from toolkit.errors import BadData
 from toolkit.types import OrderRequest, Product, Side
 
 __all__ = ["kite_calls", "server", "xts_calls"]
@@ -89,33 +86,9 @@ class _Bare(asyncio.Protocol):
             self._transport.write(next(made for tail, made in self.answers.items() if path.endswith(tail)))
 
 
-def _serve(pipe: Connection) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
-    async def listen() -> None:
-        made = await asyncio.get_running_loop().create_server(_Bare, "127.0.0.1", 0)
-        pipe.send(made.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    with suppress(KeyboardInterrupt):
-        asyncio.run(listen())
-
-
-@contextmanager
-def server() -> Iterator[int]:
+def server() -> AbstractContextManager[int]:
     """The bare server in another process; gives its port."""
-    context = mp.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there,), daemon=True)
-    process.start()
-    try:
-        if not here.poll(30):
-            raise BadData("the benchmark's server did not start within 30 s")
-        yield int(here.recv())
-    finally:
-        process.terminate()
-        process.join(5)
+    return beside(serve, _Bare, what="the benchmark's server")
 
 
 @contextmanager

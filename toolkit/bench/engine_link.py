@@ -8,19 +8,17 @@ comparison with the broker's books does its real work.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing as mp
-import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
 
+from toolkit.bench.process import beside, serve
 from toolkit.brokers.port import CAPABILITIES, Capability, Funds, Held, MarketFeed, Profile
-from toolkit.errors import BadData, Refused
+from toolkit.errors import Refused
 from toolkit.market.quotes import Quote
 from toolkit.orders.lifecycle import apply, begin
 from toolkit.risk.margin import Margin
@@ -91,33 +89,9 @@ class _Exchange(asyncio.Protocol):
         return encode(Line("ack", line.id, order_id=order_id)) + encode(told)
 
 
-def _serve(pipe: Connection) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
-    async def listen() -> None:
-        server = await asyncio.get_running_loop().create_server(_Exchange, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    with suppress(KeyboardInterrupt):
-        asyncio.run(listen())
-
-
-@contextmanager
-def exchange() -> Iterator[int]:
+def exchange() -> AbstractContextManager[int]:
     """The exchange in another process; gives its port."""
-    context = mp.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there,), daemon=True)
-    process.start()
-    try:
-        if not here.poll(30):
-            raise BadData("the benchmark's exchange did not start within 30 s")
-        yield int(here.recv())
-    finally:
-        process.terminate()
-        process.join(5)
+    return beside(serve, _Exchange, what="the benchmark's exchange")
 
 
 def dial(port: int) -> socket.socket:

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing as mp
-import os
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.errors import BadData
+from toolkit.bench.process import apart, beside
 from toolkit.market.last_values import LastValues
 
 __all__ = ["FRAME", "INSTRUMENTS", "UPDATES_PER_S", "Lag", "ours_burst", "paced", "peer_burst", "raw_burst", "server"]
@@ -65,20 +63,9 @@ class _Timed(LastValues):
         self.count += len(ticks)
 
 
-@contextmanager
-def server() -> Iterator[int]:
+def server() -> AbstractContextManager[int]:
     """A server in another process, on another core where there is one; gives its port."""
-    context = mp.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there,), daemon=True)
-    process.start()
-    try:
-        if not here.poll(30):
-            raise BadData("the benchmark's server did not start within 30 s")
-        yield int(here.recv())
-    finally:
-        process.terminate()
-        process.join(5)
+    return beside(_serve, what="the benchmark's server")
 
 
 def paced(port: int, seconds: float, *, spike: bool = False) -> Lag:
@@ -102,17 +89,8 @@ def raw_burst(port: int, frames: int) -> float:
 def peer_burst(port: int, frames: int) -> float:
     """Seconds a packet of the official ticker into a dict by token; in a process of its own, for its
     reactor starts once."""
-    context = mp.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_peer, args=(there, port, frames), daemon=True)
-    process.start()
-    try:
-        if not here.poll(60):
-            raise BadData("the official ticker did not finish within 60 s")
-        return float(here.recv())
-    finally:
-        process.terminate()
-        process.join(5)
+    with beside(_peer, port, frames, what="the official ticker", wait_s=60) as seconds:
+        return float(seconds)
 
 
 async def _paced(port: int, seconds: float, spike: bool) -> Lag:
@@ -220,10 +198,7 @@ def _stamp(frame: npt.NDArray[np.uint8], turn: int) -> bytes:
 
 
 def _serve(pipe: Connection) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_listen(pipe.send))
+    apart(_listen(pipe.send))
 
 
 async def _listen(say: Callable[[int], None]) -> None:
