@@ -62,7 +62,7 @@ def halted(floor, way: str, prefix: str, *, slow: bool = False) -> float:
     stream.start()
     rig.wait_until(lambda: any(o["tag"] == f"{prefix}0" for o in sim.orders().values()), 30, "nothing is sent")
     stop(desk, way)
-    rig.wait_until(lambda: trading(desk) == "halted", 5, "the halt is not taken")
+    rig.wait_until(lambda: trading(desk) == "halted", 20, "the halt is not taken")
     at_ns = time.monotonic_ns()
     status, answer = desk.place(f"{prefix}X", price=90.0)
     over.set()
@@ -71,14 +71,17 @@ def halted(floor, way: str, prefix: str, *, slow: bool = False) -> float:
     assert "halt" in answer["text"].lower()
     late = [r["real_ns"] for r in sim.rows() if r["kind"] == "call" and r["call"].startswith(PLACE[floor.dialect])]
     after = max(0.0, (max(late) - at_ns) / 1e9)
-    # What was on the wire arrives, late on a machine that other tests share; orders that leave go on arriving.
-    assert after < 2.0, "a new order left after the halt"
     mine = set(sent)
     rig.wait_until(
         lambda: not [o for o in desk.orders().values() if o["cl_ord_id"] in mine and o["ord_status"] == "new"],
         30,
         "working orders that add exposure stay",
     )
+    events = desk.events()
+    halt = max(event["seq"] for event in events if event["kind"] == "state")
+    intents = {event["cl_ord_id"]: event["seq"] for event in events if event["kind"] == "order"}
+    tags = [order["tag"] for order in sim.orders().values() if order["tag"].startswith(prefix)]
+    assert [tag for tag in tags if intents[tag] > halt] == [], "a new order left after the halt"
     return after
 
 
@@ -131,9 +134,10 @@ def test_r21_halts_at_random_times(floor, seed, rounds):
     rng, count, worst = random.Random(seed), rounds(30), 0.0
     for number in range(count):
         way, slow = rng.choice(["api", "cli", "file"]), rng.random() < 0.3
-        worst = max(worst, halted(floor, way, f"H{number}", slow=slow))
+        worst = max(worst, halted(floor, way, f"H{number}N", slow=slow))
         resume(floor.desk)
     assert (verdict := floor.rig.ready(floor.desk, floor.sim)), verdict
+    assert worst <= 0.1, f"an order reached the exchange {worst * 1000:.0f} ms after a halt"
     print(
         f"R21 {floor.dialect}: {count} halts under load; the last order reached the exchange {worst * 1000:.0f} ms after one"
     )
