@@ -6,6 +6,7 @@ import pytest
 
 from toolkit.brokers.act import Act, exit_code, journal_path
 from toolkit.errors import BadData, Refused
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.orders.words import order_json
 from toolkit.risk.limits import Limits
@@ -29,7 +30,7 @@ class Rig:
     def open(self, account="SIM001", **more):
         self.broker = self.sim.broker(total_s=4.0, read_s=1.0)
         fields = {"limits": self.limits, "engine": self.engine, "clock": self.broker.clock, "folder": self.folder}
-        return Act(self.broker, account, realm=self.sim.root, **{**fields, **more})
+        return Act(LiveEngine(self.broker, account, realm=self.sim.root, **{**fields, **more}))
 
     async def place(self, **more):
         async with self.open() as act:
@@ -272,9 +273,8 @@ async def test_a_simulated_day_lived_again_starts_a_new_journal(kite_sim, tmp_pa
     again = Rig(await kite_sim(), tmp_path)
     async with again.open() as act:
         act._realm = rig.sim.root
-    async with Act(
-        again.sim.broker(), "SIM001", limits=Limits(), engine=QUICK, clock=again.broker.clock, realm=rig.sim.root, folder=tmp_path
-    ) as act:  # fmt: skip
+    fields = {"limits": Limits(), "engine": QUICK, "clock": again.broker.clock, "folder": tmp_path}
+    async with Act(LiveEngine(again.sim.broker(), "SIM001", realm=rig.sim.root, **fields)) as act:
         assert act.core.orders == {}
     assert len(list(tmp_path.rglob("*.lived-1"))) == 1
 

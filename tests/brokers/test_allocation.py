@@ -12,6 +12,7 @@ from toolkit.brokers.act import Act
 from toolkit.brokers.allocation import allocate, place_each
 from toolkit.brokers.ticket import order
 from toolkit.errors import BadData, Unknown, UnknownSymbol
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.risk.limits import Limits
 from toolkit.types import OrdStatus
@@ -75,10 +76,8 @@ async def desk(xts_sim, tmp_path):
 
     def opened(account):
         bound = broker.for_client(account)
-        return Act(
-            bound, account, limits=limits.get(account, Limits()), engine=QUICK, clock=bound.clock, realm=sim.root,
-            folder=tmp_path,
-        )  # fmt: skip
+        fields = {"engine": QUICK, "clock": bound.clock, "realm": sim.root, "folder": tmp_path}
+        return Act(LiveEngine(bound, account, limits=limits.get(account, Limits()), **fields))
 
     opened.sim, opened.broker, opened.folder = sim, broker, tmp_path
     yield opened

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from toolkit.brokers.act import Act
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.risk.limits import Limits
 from toolkit.types import Modify, OrderRequest, OrdStatus, Product, Side
@@ -51,9 +52,8 @@ async def test_an_order_lives_the_same_life_at_every_install(xts_sim, tmp_path, 
     sim = await xts_sim(**habit)
     broker, account = sim.broker(**settings_of(sim, habit)), sim.app.clients[0]
     made = {"symbol": CE, "side": Side.BUY, "order_qty": 65, "account": account, "broker": broker.name}
-    async with Act(
-        broker, account, limits=Limits(), engine=QUICK, clock=broker.clock, realm=sim.root, folder=tmp_path
-    ) as act:
+    fields = {"limits": Limits(), "engine": QUICK, "clock": broker.clock, "realm": sim.root, "folder": tmp_path}
+    async with Act(LiveEngine(broker, account, **fields)) as act:
         filled = await act.place(OrderRequest(cl_ord_id="F1", price_p=10050, **made))
         assert (filled.ord_status, filled.cum_qty, filled.request.account) == (OrdStatus.FILLED, 65, account)
         working = await act.place(OrderRequest(cl_ord_id="W1", price_p=9000, **made))
@@ -88,9 +88,8 @@ async def test_several_accounts_and_both_brokers_at_once_each_with_its_own_limit
 
     async def trade(name):
         broker, account, realm, limits = desks[name]
-        async with Act(
-            broker, account, limits=limits, engine=QUICK, clock=broker.clock, realm=realm, folder=tmp_path
-        ) as act:
+        fields = {"limits": limits, "engine": QUICK, "clock": broker.clock, "realm": realm, "folder": tmp_path}
+        async with Act(LiveEngine(broker, account, **fields)) as act:
             request = OrderRequest(
                 cl_ord_id="SAME1", symbol=CE, side=Side.BUY, order_qty=130, price_p=10050, account=account, broker=broker.name
             )  # fmt: skip

@@ -14,6 +14,7 @@ from toolkit.brokers.xts_settings import XtsTerms, xts_settings
 from toolkit.brokers.xts_updates import EIO_BY_HOST
 from toolkit.config import Settings
 from toolkit.market.last_values import quotes
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.risk.limits import Limits
 from toolkit.types import Modify, OrderRequest, OrdStatus, Product, Side
@@ -74,7 +75,7 @@ async def a_day(install, connect, folder):
     realm = {"clock": broker.clock, "realm": install.root, "folder": folder}
     if install.habits["events"] != "never":
         await until(lambda: install.sockets["interactive"])
-    async with Act(broker, "CLI01", limits=Limits(), engine=QUICK, **realm) as act:
+    async with Act(LiveEngine(broker, "CLI01", limits=Limits(), engine=QUICK, **realm)) as act:
         filled = await act.place(OrderRequest(cl_ord_id="F1", price_p=10010, **made))
         assert (filled.ord_status, filled.cum_qty, filled.traded_value_p) == (OrdStatus.FILLED, LOT, 10005 * LOT)
         working = await act.place(OrderRequest(cl_ord_id="W1", price_p=9000, **made))

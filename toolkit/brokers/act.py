@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from toolkit.brokers.port import Broker
 from toolkit.orders.core import Core
 from toolkit.orders.live import LiveEngine
-from toolkit.orders.settings import EngineSettings
-from toolkit.risk.guards import Guard
-from toolkit.risk.limits import Limits
 from toolkit.store.daybook import journal_path
 from toolkit.types import Modify, Order, OrderRequest, OrdStatus
 
@@ -25,49 +19,16 @@ class Act:
 
     Parameters
     ----------
-    broker : Broker
-        Connected; only this object sends orders through it.
-    account : str
-        Typed by the user; must be the broker's own.
-    limits : Limits
-        Pre-trade limits.
-    engine : EngineSettings
-    clock : callable
-        Nanoseconds UTC: the broker's clock.
-    realm : str
-        Where the broker is, for simulated ones and paper; empty for the real one.
-    guards : sequence of Guard
-        What watches the account beside its limits.
+    engine : LiveEngine
+        Not started; it is started and stopped with the block.
 
     Example
     -------
-    ``async with Act(broker, "AB1234", limits=Limits(), engine=EngineSettings(), clock=time.time_ns) as act: ...``
+    ``async with Act(LiveEngine(broker, "AB1234", limits=Limits(), engine=settings, clock=broker.clock)) as act: ...``
     """
 
-    def __init__(
-        self,
-        broker: Broker,
-        account: str,
-        *,
-        limits: Limits,
-        engine: EngineSettings,
-        clock: Callable[[], int],
-        realm: str = "",
-        folder: Path | None = None,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        guards: Sequence[Guard] = (),
-    ) -> None:
-        self.engine = LiveEngine(
-            broker,
-            account,
-            limits=limits,
-            engine=engine,
-            clock=clock,
-            realm=realm,
-            folder=folder,
-            sleep=sleep,
-            guards=guards,
-        )
+    def __init__(self, engine: LiveEngine) -> None:
+        self.engine = engine
 
     @property
     def broker(self) -> Broker:

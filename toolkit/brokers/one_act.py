@@ -16,6 +16,7 @@ from toolkit.brokers.port import Broker
 from toolkit.calendar import ist_date
 from toolkit.config import Settings, home, share
 from toolkit.errors import BadSetting, Refused, nearest
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.orders.words import Asked, request_of
 from toolkit.portfolio import charges
@@ -70,16 +71,11 @@ class OneAct:
             account = await self._account(broker)
             day, realm = ist_date(broker.clock()), realm_of(broker)
             guards, rules = guards_of(risk, account, day, journal_path(broker.name, account, day, realm).parent)
-            act = Act(
-                broker,
-                account,
-                limits=rules.applied(limits_of(risk, engine, is_loopback(broker), account)),
-                guards=guards,
-                engine=engine,
-                clock=broker.clock,
-                realm=realm,
+            limits = rules.applied(limits_of(risk, engine, is_loopback(broker), account))
+            made = LiveEngine(
+                broker, account, limits=limits, guards=guards, engine=engine, clock=broker.clock, realm=realm
             )
-            async with act:
+            async with Act(made) as act:
                 return await work(act)
         finally:
             await broker.close()
