@@ -13,6 +13,7 @@ from toolkit.errors import BadData
 __all__ = ["anchor_rows", "day_over_day"]
 
 REQUIRED: Final = ("date", "underlying", "token", "expiry", "strike_p", "option_type", "oi", "oi_change")
+_CHANGE: Final = pl.col("oi") - pl.col("oi_before")
 
 
 class Previous(Protocol):
@@ -56,38 +57,7 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame, calendar: Previous | None = N
     missing = [c for c in REQUIRED if c not in names]
     if missing:
         raise BadData(f"end-of-day frame has no column {missing[0]!r}; give the eod table of a session")
-    holes = _holes(rows, calendar)
-    dated = rows.select(REQUIRED).with_columns(pl.col("date").rank("dense").over("underlying").alias("session"))
-    key = ["underlying", "token", "strike_p", "option_type"]
-    linked = dated.sort("date").with_columns(
-        pl.col("oi").shift(1).over(key, order_by="date").alias("oi_before"),
-        pl.col("expiry").shift(1).over(key, order_by="date").alias("expiry_before"),
-        pl.col("date").shift(1).over(key, order_by="date").alias("date_before"),
-        (pl.col("session") - pl.col("session").shift(1).over(key, order_by="date")).alias("gap"),
-    )
-    # a contract that expired on its last day did not come back: its token did
-    alive = (pl.col("gap") == 1) & (pl.col("expiry_before") > pl.col("date_before"))
-    hole = pl.col("date").is_in(holes)
-    alive = alive & ~hole
-    held = linked.with_columns(
-        pl.when(hole).then(None).when(alive).then("oi_before").when(pl.col("session") > 1).then(0).alias("oi_before"),
-        pl.when(alive).then("expiry_before").alias("expiry_before"),
-    )
-    change = pl.col("oi") - pl.col("oi_before")
-    status = (
-        pl.when(pl.col("session") == 1)
-        .then(pl.lit("first"))
-        .when(hole)
-        .then(pl.lit("gap"))
-        .when(pl.col("expiry_before").is_null())
-        .then(pl.lit("new"))
-        .when(pl.col("expiry_before") != pl.col("expiry"))
-        .then(pl.lit("redated"))
-        .when(change != pl.col("oi_change"))
-        .then(pl.lit("restated"))
-        .otherwise(pl.lit("same"))
-    )
-    return held.select(
+    return _linked(rows, _holes(rows, calendar)).select(
         "date",
         "underlying",
         "token",
@@ -96,10 +66,44 @@ def day_over_day(eod: pl.DataFrame | pl.LazyFrame, calendar: Previous | None = N
         "option_type",
         "oi",
         "oi_before",
-        change.alias("change"),
+        _CHANGE.alias("change"),
         pl.col("oi_change").alias("feed_change"),
         "expiry_before",
-        status.alias("status"),
+        _status().alias("status"),
+    )
+
+
+def _linked(rows: pl.LazyFrame, holes: list[dt.date]) -> pl.LazyFrame:
+    """Each contract beside itself of the session before; ``hole`` marks a day whose session before is absent."""
+    dated = rows.select(REQUIRED).with_columns(pl.col("date").rank("dense").over("underlying").alias("session"))
+    key = ["underlying", "token", "strike_p", "option_type"]
+    linked = dated.sort("date").with_columns(
+        pl.col("oi").shift(1).over(key, order_by="date").alias("oi_before"),
+        pl.col("expiry").shift(1).over(key, order_by="date").alias("expiry_before"),
+        pl.col("date").shift(1).over(key, order_by="date").alias("date_before"),
+        (pl.col("session") - pl.col("session").shift(1).over(key, order_by="date")).alias("gap"),
+        pl.col("date").is_in(holes).alias("hole"),
+    )
+    # a contract that expired on its last day did not come back: its token did
+    alive = (pl.col("gap") == 1) & (pl.col("expiry_before") > pl.col("date_before")) & ~pl.col("hole")
+    before = pl.when("hole").then(None).when(alive).then("oi_before").when(pl.col("session") > 1).then(0)
+    return linked.with_columns(before.alias("oi_before"), pl.when(alive).then("expiry_before").alias("expiry_before"))
+
+
+def _status() -> pl.Expr:
+    """What became of a linked row's contract since the session before."""
+    return (
+        pl.when(pl.col("session") == 1)
+        .then(pl.lit("first"))
+        .when("hole")
+        .then(pl.lit("gap"))
+        .when(pl.col("expiry_before").is_null())
+        .then(pl.lit("new"))
+        .when(pl.col("expiry_before") != pl.col("expiry"))
+        .then(pl.lit("redated"))
+        .when(pl.col("oi_change") != _CHANGE)
+        .then(pl.lit("restated"))
+        .otherwise(pl.lit("same"))
     )
 
 

@@ -118,7 +118,6 @@ def run_bursts(
     before. Long because it is the one place where a burst's order of work stands.
     """
     n = k.size
-    at = np.empty(n, dtype=np.int64)
     kc = np.empty(n)
     now = np.empty((2, n), dtype=np.int64)
     old = np.empty((2, n), dtype=np.int64)
@@ -138,22 +137,8 @@ def run_bursts(
         admit(ts[t], oi[t], volume[t], eod, new_day, p[2], scalars, last, seen, prev, base, close, eff, was_known[t])
         if int(p[0]) == ROLLING:
             pick_rolling(ts[t], p, ring, ring_ts, scalars, base)
-        m = 0
-        for i in range(n):
-            if eff[0, i] >= 0 or eff[1, i] >= 0:
-                at[m] = i
-                kc[m] = k[i]
-                m += 1
-        fresh = scalars[5] == 0
-        for s in range(2):
-            for j in range(m):
-                i = at[j]
-                now[s, j] = eff[s, i]
-                old[s, j] = base[s, i]
-                step[s, j] = prev[s, i]
-                vol[s, j] = volume[t, s, i]
-                if step[s, j] >= 0 and now[s, j] >= 0 and step[s, j] != now[s, j]:
-                    fresh = True
+        m, changed = gather(k, eff, volume[t], prev, base, kc, now, vol, old, step)
+        fresh = changed or scalars[5] == 0
         row = levels[t]
         row[:] = math.nan
         row[L_SPOT] = spot[t]
@@ -184,6 +169,37 @@ def run_bursts(
                 shift_row(kc[:m], step[s, :m], now[s, :m], reach, created, destroyed, flow, out, S_STEP, False)
         settle(ts[t], tod, fresh, p, scalars, eff, prev, base, ring, ring_ts)
         scalars[7] = eod
+
+
+@kernel
+def gather(
+    k: Floats,
+    eff: Ints,
+    volume: Ints,
+    prev: Ints,
+    base: Ints,
+    kc: Floats,
+    now: Ints,
+    vol: Ints,
+    old: Ints,
+    step: Ints,
+) -> tuple[int, bool]:
+    """Pack the strikes of which a side is known to the front; their count, and whether OI differs from the last."""
+    m = 0
+    changed = False
+    for i in range(k.size):
+        if eff[0, i] < 0 and eff[1, i] < 0:
+            continue
+        kc[m] = k[i]
+        for s in range(2):
+            now[s, m] = eff[s, i]
+            old[s, m] = base[s, i]
+            step[s, m] = prev[s, i]
+            vol[s, m] = volume[s, i]
+            if step[s, m] >= 0 and now[s, m] >= 0 and step[s, m] != now[s, m]:
+                changed = True
+        m += 1
+    return m, changed
 
 
 @kernel
