@@ -74,6 +74,16 @@ def test_the_cache_keeps_one_day_and_survives_damage(tmp_path, broker):
     assert of(days=1)[1] is None
 
 
+def test_a_cached_table_without_the_brokers_own_columns_is_read_anew(tmp_path):
+    path, _ = cached(tmp_path, "xts", "https://a", "", ON, ("low_p",))
+    keep(path, ROWS)
+    assert cached(tmp_path, "xts", "https://a", "", ON, ("low_p",))[1] is None
+    banded = ROWS.with_columns(low_p=pl.lit(5, pl.Int64))
+    keep(path, banded)
+    assert cached(tmp_path, "xts", "https://a", "", ON, ("low_p",))[1].equals(banded)
+    assert cached(tmp_path, "xts", "https://a", "", ON)[1] is None
+
+
 def test_the_caches_of_two_brokers_do_not_meet(tmp_path):
     keep(cached(tmp_path, "kite", "https://a", "", ON)[0], ROWS)
     keep(cached(tmp_path, "xts", "https://a", "", ON + dt.timedelta(1))[0], ROWS)

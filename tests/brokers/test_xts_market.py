@@ -9,13 +9,15 @@ import json
 import httpx
 import pytest
 
+from toolkit.brokers.port import DayTerms
 from toolkit.brokers.tokens import TokenStore
-from toolkit.brokers.xts_market import Candle, XtsMarket, candles_of, listed_quotes
+from toolkit.brokers.xts_market import Candle, XtsMarket, candles_of, listed_quotes, make_feed
 from toolkit.brokers.xts_session import XtsLink, forget_sessions
 from toolkit.brokers.xts_settings import XtsTerms, xts_settings
 from toolkit.calendar import ist_ns
 from toolkit.config import Settings
 from toolkit.errors import BadData, Refused, Retryable, UnknownSymbol
+from toolkit.market.xts_text import decode_partial
 
 QUICK = XtsTerms(
     quotes_per_s=10**6, subscribe_per_s=10**6, ohlc_per_s=10**6, others_per_s=10**6, backoff_s=0.0, login_every_s=0.0, batch=4
@@ -198,6 +200,51 @@ async def test_listing_samples(make, shared):
     assert found["symbol"].to_list() == ["BANKNIFTY 30JUN2026 52100 PE"]
     (asked,) = install.made("GET", "/instruments/instrument/optionSymbol")
     assert asked == {k: str(v) for k, v in options["request"]["params"].items()}
+
+
+# the day's terms
+
+
+async def test_a_close_is_asked_for_once_and_the_band_is_the_masters(make):
+    install, closes = Install(), {49543: 23852.55, 26000: 23810.0, 2885: 0}
+    quiet = install.quotes
+
+    def quoted(body):
+        rows = []
+        for row in body["instruments"]:
+            place = row["exchangeSegment"], row["exchangeInstrumentID"]
+            if place not in install.silent:
+                rows.append(text(body["xtsMessageCode"], *place)[:-1] + f', "Close": {closes[place[1]]}}}')
+        return quiet(body) if body["xtsMessageCode"] != 1501 else ok({"listQuotes": rows})
+
+    install.quotes = quoted
+    install.silent = {(2, 49543)}
+    market = make(install)
+    share, future, index = list(await market.master())
+    first = await market.day_terms([share, future, index])
+    assert first == {
+        share.token: DayTerms(None, 117_860, 144_040),
+        future.token: DayTerms(None, None, None),  # no tick yet, and a band that is none
+        index.token: DayTerms(2_381_000, None, None),
+    }
+    install.silent = set()
+    assert (await market.day_terms([share, future, index]))[future.token] == DayTerms(2_385_255, None, None)
+    asked = [[r["exchangeInstrumentID"] for r in b["instruments"]] for b in install.made("POST", "/instruments/quotes")]
+    assert asked == [[2885, 49543, 26000], [2885, 49543]]
+    market.moved[2, 49543] = {110: 1.0, 88: 26_237.7}
+    assert (await market.day_terms([future]))[future.token] == DayTerms(2_385_255, None, None)
+    market.moved[2, 49543][87] = 21_467.3
+    assert (await market.day_terms([future]))[future.token] == DayTerms(2_385_255, 2_146_730, 2_623_770)
+
+
+async def test_the_socket_of_a_market_tells_it_which_bands_moved(make):
+    market = make(Install())
+    feed = make_feed(market)
+    book = feed.wire._book
+    book.partial(decode_partial(1105, "t:2_49543,87:21467.30,88:26237.70"))
+    assert market.moved == {(2, 49543): {87: 21467.3, 88: 26237.7}}
+    await market.master()
+    assert market.moved == book.bands == {}  # a day's bands end with it
 
 
 # quotes

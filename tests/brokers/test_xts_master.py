@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolkit.brokers.master import known
 from toolkit.brokers.xts_master import XtsMaster, index_rows, key_of, read_listed, read_master, split_key
 from toolkit.errors import BadData, UnknownSymbol
 from toolkit.market.schema import INSTRUMENTS
@@ -54,6 +55,31 @@ def test_a_contract_is_found_in_every_language(sample):
     assert (len(found), next(iter(found)).symbol) == (3, "RELIANCE EQ")
     assert found.by_id("NSEFO", None) is found.by_id("MOON", 1) is found.by_id("NSECM", 1) is None
     assert found.table.height == 3
+
+
+def test_the_price_band_of_the_day_comes_with_the_contract(sample, shared):
+    found = XtsMaster(read_master(sample, ON)[0], ON)
+    bands = {i.symbol: found.band_of(i) for i in found}
+    assert bands == {
+        "RELIANCE EQ": (117_860, 144_040),
+        "NIFTY 30JUN2026 FUT": (2_146_730, 2_623_770),
+        "BANKNIFTY 30JUN2026 52100 PE": (5, 2725),
+    }
+    listed = json.loads(shared("fixtures", "xts", "md_search_by_id.json").read_text())["body"]["result"]
+    table, _ = read_listed(listed, ON)
+    assert table.select("low_p", "high_p").row(0) == (117_860, 144_040)
+
+
+@pytest.mark.parametrize("band", ["0|0", "|", "27.25|27.25", "0.05|27.25", "-1|-2", "x|y", "1e12|1", "nan|1", "inf|1"])
+def test_a_band_that_is_none_is_unknown(band):
+    found = master(OPTION.replace("27.25|0.05", band))
+    assert found.band_of(found.find("BANKNIFTY 30JUN2026 52100 PE")) is None
+
+
+def test_known_leaves_out_what_is_not_one_contract():
+    both = master(SHARE, SHARE.replace("NSECM|2885", "BSECM|500325").replace("|EQ|", "|A|"), FUTURE)
+    future = "NIFTY 30JUN2026 FUT"
+    assert known(both.find, ["RELIANCE EQ", future, future, "NIFTY 30JUN2026 9 CE"]) == {future: both.find(future)}
 
 
 def test_names_that_name_nothing(sample):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,9 +12,14 @@ from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.port import CAPABILITIES, TICK, Broker, MarketFeed
 from toolkit.calendar import ist_ns
 from toolkit.errors import BadData, Refused, UnknownSymbol
+from toolkit.market.hub import Hub, PolledFeed
 from toolkit.orders.lifecycle import apply, begin
+from toolkit.orders.lookout import Lookout, Sources
 from toolkit.portfolio.positions import PositionBook
+from toolkit.risk.book import RiskBook
 from toolkit.risk.margin import default_params
+from toolkit.risk.rulefile import parse
+from toolkit.risk.rules import RuleBook
 from toolkit.types import (
     ExecType,
     Instrument,
@@ -103,6 +109,9 @@ async def rig(request, kite_sim, xts_sim):
     await made.broker.close()
 
 
+with_a_market = pytest.mark.parametrize("rig", [name for name in NAMES if name != "paper"], indirect=True)
+
+
 def order(rig, cl_ord_id="A1", **more):
     fields = {"symbol": rig.call.symbol, "side": Side.BUY, "order_qty": rig.call.lot, "price_p": 10050}
     return OrderRequest(cl_ord_id=cl_ord_id, **{**fields, "account": rig.account, **more})
@@ -153,6 +162,55 @@ async def test_reads(rig):
     assert await rig.broker.trades() == ()
     assert await rig.broker.positions() == ()
     assert await rig.broker.holdings() == ()
+
+
+async def test_paper_trades_on_anothers_market_which_knows_the_days_terms():
+    assert await PaperRig().broker.day_terms([CALL.symbol]) == {}
+
+
+@with_a_market
+async def test_the_days_terms_are_a_close_and_a_band_around_the_market(rig):
+    world = rig.sim.server.app.world
+    for row in world.roster.rows:
+        if row.instrument.kind is Kind.INDEX:
+            world.row(row.key)["close"] = 24900.4
+        elif row.instrument.symbol == rig.call.symbol:
+            world.row(row.key)["close"] = 95.15
+    future, wrong = "NIFTY 28JUL2026 FUT", rig.call.symbol[:-1] + "X"
+    found = await rig.broker.day_terms([rig.call.symbol, "NIFTY", future, wrong])
+    assert set(found) == {rig.call.symbol, "NIFTY", future}
+    assert {symbol: terms.close_p for symbol, terms in found.items()} == {
+        rig.call.symbol: 9515, "NIFTY": 2490040, future: None,  # nothing is known of its close
+    }  # fmt: skip
+    assert (found["NIFTY"].low_p, found["NIFTY"].high_p) == (None, None)
+    for symbol in (rig.call.symbol, future):
+        quote = (await rig.broker.quote([symbol]))[symbol]
+        assert 0 < found[symbol].low_p < quote.bid_p < quote.ask_p < found[symbol].high_p
+
+
+@with_a_market
+async def test_the_breaker_sees_the_index_and_the_check_the_band_of_every_broker(rig):
+    world = rig.sim.server.app.world
+    for row in world.roster.rows:
+        if row.instrument.kind is Kind.INDEX:
+            world.row(row.key)["close"] = world.row(row.key)["ltp"] / 0.9
+    rules = RuleBook(parse('[[rule]]\nkind = "exchange_breaker"', "rules.toml").rules)
+    engine = SimpleNamespace(figures=SimpleNamespace(), guards=(rules,), core=SimpleNamespace(book=RiskBook()))
+    listed = await rig.broker.instruments()
+    names = {i.token: i.symbol for i in listed}
+    hub = Hub(PolledFeed(rig.broker.quote, names.get), listed, clock=rig.broker.clock, quote=rig.broker.quote)
+    sources = Sources(day_terms=rig.broker.day_terms)
+    lookout = Lookout(
+        hub, {rig.account: SimpleNamespace(account=rig.account, engine=engine)}, rig.broker.clock, sources
+    )
+    lookout.attach()
+    assert [names[key] for key in hub.wanted] == ["NIFTY"]  # nobody asked for it but the rule
+    await hub.ensure([rig.call.symbol, "NIFTY"])
+    assert engine.figures.index_moves() == {"NIFTY": None}
+    await lookout._ask_terms()
+    assert engine.figures.index_moves() == {"NIFTY": pytest.approx(-0.1, abs=1e-6)}
+    low_p, high_p = engine.core.book.bands[rig.call.symbol]
+    assert low_p < 10050 < high_p
 
 
 async def test_a_fill_is_told_once_and_all_books_agree(rig):

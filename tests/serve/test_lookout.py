@@ -118,7 +118,7 @@ def test_the_engines_guards_and_checks_see_the_market(held, served):
 
 def test_a_session_without_the_close_of_the_day_before_says_that_the_breaker_is_blind(served):
     (note,) = [n for n in served.server.built.notes if "breaker" in n]
-    assert note == "the exchange-wide breaker has no reference: no close of NIFTY, SENSEX the day before is known"
+    assert note == "the exchange-wide breaker has no reference: no close of NIFTY, SENSEX the day before"
 
 
 def test_a_price_outside_the_exchanges_band_is_denied(held, served, api):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from toolkit.bench.process import beside, serve
-from toolkit.brokers.port import CAPABILITIES, Capability, Funds, Held, MarketFeed, Profile
+from toolkit.brokers.port import CAPABILITIES, Capability, DayTerms, Funds, Held, MarketFeed, Profile
 from toolkit.errors import Refused
 from toolkit.market.quotes import Quote
 from toolkit.orders.lifecycle import apply, begin
@@ -199,6 +199,10 @@ class Loopback:
     async def quote(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Newest quotes."""
         return {symbol: self._quote(symbol) for symbol in symbols}
+
+    async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
+        """None: nothing here measures a day."""
+        return {}
 
     async def place(self, request: OrderRequest) -> str:
         """Send an order and wait for its acknowledgement."""

@@ -40,7 +40,7 @@ from toolkit.brokers.kite_records import (
 )
 from toolkit.brokers.kite_settings import KiteSettings
 from toolkit.brokers.kite_watch import Watch, make_feed
-from toolkit.brokers.master import cached, keep
+from toolkit.brokers.master import cached, keep, known
 from toolkit.brokers.port import CAPABILITIES, Capability, DayTerms, Funds, Held, MarketFeed, Profile
 from toolkit.brokers.tokens import TokenStore
 from toolkit.calendar import ist_date
@@ -181,8 +181,9 @@ class KiteBroker:
         return {symbol: _quote(row, now_ns) for symbol, row in rows.items()}
 
     async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
-        """Previous closes and circuit limits; a contract that Kite leaves out is absent."""
-        return {symbol: _day_terms(row) for symbol, row in (await self.quote_rows(symbols)).items()}
+        """Previous closes and circuit limits by the symbols asked for; a name that is not one contract's is absent."""
+        found = known((await self.master()).find, symbols)
+        return {symbol: _day_terms(row) for symbol, row in (await self.quote_rows(list(found))).items()}
 
     async def quote_rows(self, symbols: Sequence[str]) -> Mapping[str, QuoteRow]:
         """Kite's own quotes: depth, OI, circuit limits."""

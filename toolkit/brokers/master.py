@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from toolkit.errors import UnknownSymbol
 from toolkit.market.schema import INSTRUMENTS
 from toolkit.types import Instrument, Kind, OptionType
 
-__all__ = ["INDICES", "Master", "cached", "keep"]
+__all__ = ["INDICES", "Master", "cached", "keep", "known"]
 
 INDICES: Final = {
     "INDIA VIX": "INDIAVIX",
@@ -115,10 +116,22 @@ def _instrument(row: dict[str, object]) -> Instrument:
     )
 
 
-def cached(folder: Path, broker: str, root: str, salt: str, on: dt.date) -> tuple[Path, pl.DataFrame | None]:
+def known(find: Callable[[str], Instrument], symbols: Iterable[str]) -> dict[str, Instrument]:
+    """The contracts that each of some texts names; a text that names none, or several, is left out."""
+    found = {}
+    for symbol in dict.fromkeys(symbols):
+        with contextlib.suppress(UnknownSymbol):
+            found[symbol] = find(symbol)
+    return found
+
+
+def cached(
+    folder: Path, broker: str, root: str, salt: str, on: dt.date, more: Sequence[str] = ()
+) -> tuple[Path, pl.DataFrame | None]:
     """The place of a day's table in the cache, and the table when it is there and whole.
 
-    ``salt`` keeps the tables of simulated brokers on the same address apart.
+    ``salt`` keeps the tables of simulated brokers on the same address apart; ``more`` names whole-number columns
+    of the broker's own.
     """
     mark = hashlib.blake2b(f"{root}|{salt}".encode(), digest_size=6).hexdigest()
     path = folder / f"{broker}-instruments-{on.isoformat()}-{mark}.parquet"
@@ -126,7 +139,8 @@ def cached(folder: Path, broker: str, root: str, salt: str, on: dt.date) -> tupl
         return path, None
     try:
         found = pl.read_parquet(path)
-        right = dict(found.schema) == {**INSTRUMENTS, "key": pl.Int64(), "venue": pl.String()}
+        own = {"key": pl.Int64(), "venue": pl.String(), **dict.fromkeys(more, pl.Int64())}
+        right = dict(found.schema) == {**INSTRUMENTS, **own}
         return path, found if right and found.height else None
     except (OSError, pl.exceptions.PolarsError):
         return path, None

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.brokers.port import CAPABILITIES, TICK, Capability, Funds, Held, Profile
+from toolkit.brokers.port import CAPABILITIES, TICK, Capability, DayTerms, Funds, Held, Profile
 from toolkit.calendar import ist_date
 from toolkit.contracts import SymbolBook
 from toolkit.errors import BadData, Refused, nearest
@@ -217,6 +217,10 @@ class PaperBroker:
             if newest is not None:
                 found[symbol] = newest
         return found
+
+    async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
+        """None: paper trades on another's market, which tells them."""
+        return {}
 
     async def place(self, request: OrderRequest) -> str:
         """Send an order; its fate comes through :meth:`updates`.

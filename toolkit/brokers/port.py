@@ -220,6 +220,10 @@ class Broker(Protocol):
         """Newest quotes; a symbol without one is absent."""
         ...
 
+    async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
+        """Previous closes and price bands of the day; a symbol that is not one contract's is absent."""
+        ...
+
     async def place(self, request: OrderRequest) -> str:
         """Send a new order and return the broker's order id. Raises Refused or Unknown."""
         ...

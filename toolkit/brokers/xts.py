@@ -18,7 +18,8 @@ import httpx
 
 from toolkit.brokers.clock import VenueClock
 from toolkit.brokers.kite_orders import KiteTerms, check_terms
-from toolkit.brokers.port import CAPABILITIES, Capability, Funds, Held, MarketFeed, Profile
+from toolkit.brokers.master import known
+from toolkit.brokers.port import CAPABILITIES, Capability, DayTerms, Funds, Held, MarketFeed, Profile
 from toolkit.brokers.tokens import TokenStore
 from toolkit.brokers.xts_clients import ORDERS, POSITIONS, TRADES, Book, client_id, first_allowed, is_mine
 from toolkit.brokers.xts_market import XtsMarket, make_feed
@@ -28,6 +29,7 @@ from toolkit.brokers.xts_orders import (
     fill_of,
     held_of,
     history_of,
+    holding_of,
     margin_form,
     modify_form,
     order_of,
@@ -244,6 +246,12 @@ class XtsBroker:
         quotes = await self.market.quote(found.values())
         return {symbol: quotes[i.token] for symbol, i in found.items() if i.token is not None and i.token in quotes}
 
+    async def day_terms(self, symbols: Sequence[str]) -> Mapping[str, DayTerms]:
+        """Previous closes and price bands by the symbols asked for; a name that is not one contract's is absent."""
+        found = known((await self.master()).find, symbols)
+        terms = await self.market.day_terms(found.values())
+        return {symbol: terms[i.token] for symbol, i in found.items() if i.token is not None and i.token in terms}
+
     # orders
 
     async def place(self, request: OrderRequest) -> str:
@@ -372,19 +380,7 @@ class XtsBroker:
     async def holdings(self) -> Sequence[Held]:
         """Delivered shares."""
         find = await self._finder()
-        found = []
-        for row in await self.holding_rows():
-            known = find("NSECM", row.nse_instrument) or find("BSECM", row.bse_instrument)
-            found.append(
-                Held(
-                    symbol=known.symbol if known else row.isin,
-                    exchange=known.exchange if known else "",
-                    product=Product.CNC,
-                    net_qty=row.qty,
-                    avg_px=row.avg_px or 0.0,
-                )
-            )
-        return tuple(found)
+        return tuple(holding_of(row, find) for row in await self.holding_rows())
 
     async def holding_rows(self) -> tuple[HoldingRow, ...]:
         """XTS's own holdings, by ISIN."""

@@ -20,8 +20,9 @@ import polars as pl
 from toolkit.brokers.clock import session_open
 from toolkit.brokers.errors_map import Answer
 from toolkit.brokers.master import INDICES, cached, keep
+from toolkit.brokers.port import DayTerms
 from toolkit.brokers.xts_errors import to_error
-from toolkit.brokers.xts_master import TRADED, XtsMaster, index_rows, read_listed, read_master
+from toolkit.brokers.xts_master import BANDS, TRADED, XtsMaster, index_rows, read_listed, read_master
 from toolkit.brokers.xts_records import number, whole
 from toolkit.brokers.xts_session import OPS, XtsLink
 from toolkit.brokers.xts_updates import EIO_BY_HOST, again, door, own_ca, probe
@@ -45,6 +46,7 @@ _S: Final = 10**9
 _DAY_NS: Final = 86_400 * _S
 _PIECE_DAYS: Final = 7  # of minute bars, what public clients ask for at most
 _YEAR_DAYS: Final = 366
+_LOW, _HIGH = 87, 88  # the properties low_price_range and high_price_range of event 1105
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
@@ -102,6 +104,8 @@ class XtsMarket:
         self._segments = tuple(segments)
         self._cache = cache
         self._master: XtsMaster | None = None
+        self._closes: dict[int, int] = {}
+        self.moved: dict[Place, dict[int, float]] = {}
         self._of_indices: tuple[XtsMaster | None, tuple[Instrument, ...]] | None = None
         self._reading: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._have: set[tuple[int, int, int]] = set()
@@ -137,6 +141,8 @@ class XtsMarket:
         async with self._reading.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             if self._master is None or self._master.on != today:
                 self._master = XtsMaster(await self._table(today), today)
+                self._closes.clear()
+                self.moved.clear()
         return self._master
 
     async def _table(self, today: dt.date) -> pl.DataFrame:
@@ -146,7 +152,7 @@ class XtsMarket:
         settings = self.link.settings
         where = "|".join((settings.md_root, settings.md_prefix, *self._segments))
         salt = settings.md_secret_key.reveal() if settings.loopback else ""  # tells simulated ones apart
-        path, table = await asyncio.to_thread(cached, self._cache, "xts", where, salt, today)
+        path, table = await asyncio.to_thread(cached, self._cache, "xts", where, salt, today, BANDS)
         if table is None:
             table = await self._read(today)
             await asyncio.to_thread(keep, path, table)
@@ -240,6 +246,27 @@ class XtsMarket:
             wanted[SEGMENTS[segment], token] = instrument.token or 0
         now_ns = self.clock()
         return {wanted[place]: _quote(tick, now_ns) for place, tick in (await self.quotes(wanted)).items()}
+
+    async def day_terms(self, instruments: Iterable[Instrument]) -> Mapping[int, DayTerms]:
+        """Previous close and price band of contracts by their key; a close is asked for once a day.
+
+        The band is the master's, or what the market-data socket said of it since.
+        """
+        master = await self.master()
+        listed = list(instruments)
+        places = {}
+        for instrument in listed:
+            segment, token = master.place_of(instrument)
+            places[SEGMENTS[segment], token] = instrument.token or 0
+        lacking = [place for place, key in places.items() if key not in self._closes]
+        for place, tick in (await self.quotes(lacking, 1501)).items():
+            if tick.touch.close:
+                self._closes[places[place]] = round(tick.touch.close * 100.0)
+        bands = {i.token: master.band_of(i) for i in listed}
+        return {
+            key: DayTerms(self._closes.get(key), *(_moved(self.moved.get(place)) or bands[key] or (None, None)))
+            for place, key in places.items()
+        }
 
     async def candles(
         self, segment: str, instrument: int, start_ns: int, end_ns: int, seconds: int | None = 60
@@ -440,6 +467,7 @@ def make_feed(market: XtsMarket) -> MarketFeed:
         named=market.index_token,
         batch=terms.batch,
     )
+    market.moved = wire.bands
     return MarketFeed(
         wire,
         probe=lambda: probe(link, "md_config"),
@@ -571,6 +599,12 @@ def _quote(tick: TextTick, now_ns: int) -> Quote:
     ask_p, ask_qty = _level(tick.best_ask)
     ltp = None if isinstance(tick, TextStat) else tick.touch.ltp
     return Quote(now_ns, bid_p, bid_qty, ask_p, ask_qty, round(ltp * 100.0) if ltp else None)
+
+
+def _moved(said: Mapping[int, float] | None) -> tuple[int, int] | None:
+    """The price range of event 1105 in paise; None while it has not named both ends."""
+    low, high = (None if said is None else said.get(code) for code in (_LOW, _HIGH))
+    return (round(low * 100.0), round(high * 100.0)) if low is not None and high is not None and low < high else None
 
 
 def _level(level: Level | None) -> tuple[int | None, int | None]:

@@ -21,7 +21,7 @@ from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
 from toolkit.market.xts_text import SEGMENTS
 from toolkit.types import Instrument
 
-__all__ = ["TRADED", "XtsMaster", "index_rows", "key_of", "read_listed", "read_master", "split_key"]
+__all__ = ["BANDS", "TRADED", "XtsMaster", "index_rows", "key_of", "read_listed", "read_master", "split_key"]
 
 TRADED: Final = {
     "NSECM": ("NSE", "NSE_CM"),
@@ -30,6 +30,9 @@ TRADED: Final = {
     "BSEFO": ("BSE", "BSE_FO"),
 }
 """Segments that the toolkit trades: exchange and segment in our words."""
+
+BANDS: Final = ("low_p", "high_p")
+"""Columns of the exchange's price band beside the contract's own, paise; null where the install names none."""
 
 _KINDS: Final = {"1": "future", "2": "option", "8": "equity", "16": "index"}
 _COLUMNS: Final = {"future": (21,), "option": (23,), "equity": (22,), "index": ()}
@@ -53,7 +56,7 @@ def split_key(key: int) -> tuple[int, int]:
 
 
 def read_master(text: str, on: dt.date) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Read a dump: the columns of ``INSTRUMENTS``, then ``key`` and ``venue`` (XTS's segment).
+    """Read a dump: the columns of ``INSTRUMENTS``, then ``key``, ``venue`` (XTS's segment) and the price band.
 
     Parameters
     ----------
@@ -108,6 +111,8 @@ _RAW: Final = {
     "expiry_text": pl.String,
     "strike": pl.Float64,
     "right": pl.String,
+    "high": pl.Float64,
+    "low": pl.Float64,
 }
 _SEGMENT_NAMES: Final = {number: name for name, number in SEGMENTS.items()}
 
@@ -119,6 +124,8 @@ def _listed(cells: dict[str, object]) -> tuple[object, ...]:
 
     kind = _KINDS.get(text("instrumenttype"))
     segment = text("exchangesegment").upper()
+    band = cells.get("priceband")
+    band = {str(k).lower(): v for k, v in band.items()} if isinstance(band, dict) else {}
     return (
         (_COLUMNS[kind] or (14,))[0] if kind is not None else 14,
         _SEGMENT_NAMES.get(int(segment), "") if segment.isascii() and segment.isdigit() else segment,
@@ -133,6 +140,8 @@ def _listed(cells: dict[str, object]) -> tuple[object, ...]:
         text("contractexpiration") or None,
         number(cells.get("strikeprice")),
         text("optiontype"),
+        number(band.get("high")),
+        number(band.get("low")),
     )
 
 
@@ -188,6 +197,8 @@ def _columns(cells: pl.DataFrame) -> pl.DataFrame:
         expiry_text=at(16),
         strike=at(17).cast(pl.Float64, strict=False),
         right=at(18),
+        high=at(8).cast(pl.Float64, strict=False),
+        low=at(9).cast(pl.Float64, strict=False),
     )
 
 
@@ -199,6 +210,7 @@ def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
     freeze = stated - pl.when(pl.col("venue") == "NSEFO").then(1).otherwise(0)
     strike = pl.when(option & (pl.col("strike") < 1e9)).then((pl.col("strike") * 100).round())
     tick = pl.when((pl.col("tick") > 0) & (pl.col("tick") < 1e6)).then((pl.col("tick") * 100).round())
+    banded = (pl.col("low") >= 0) & (pl.col("low") < pl.col("high")) & (pl.col("high") < 1e9)
     lot = pl.when((pl.col("lot") > 0) & (pl.col("lot") < 2**31)).then("lot")
     return raw.with_columns(
         valid_on=pl.lit(on),
@@ -211,6 +223,7 @@ def _typed(raw: pl.DataFrame, on: dt.date) -> pl.DataFrame:
         tick_p=tick.cast(pl.Int32, strict=False),
         lot=lot.cast(pl.Int32, strict=False),
         freeze_qty=freeze.cast(pl.Int64, strict=False),
+        **{f"{end}_p": pl.when(banded).then((pl.col(end) * 100).round()).cast(pl.Int64) for end in ("low", "high")},
     )
 
 
@@ -226,7 +239,7 @@ def _finished(kept: pl.DataFrame) -> pl.DataFrame:
         key=pl.col("venue").replace_strict(numbers, return_dtype=pl.Int64) + pl.col("token"),
     )
     frame = with_dated_terms(frame)
-    return frame.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
+    return frame.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue", *BANDS)
 
 
 def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame:
@@ -243,7 +256,8 @@ def index_rows(listed: Iterable[str], segment: str, on: dt.date) -> pl.DataFrame
         exchange=pl.lit(TRADED[segment][0]), segment=pl.lit(TRADED[segment][1]),
         key=pl.lit(SEGMENTS[segment] << _SHIFT, pl.Int64) + pl.col("token"),
     )  # fmt: skip
-    return filled.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue")
+    bands = [pl.lit(None, pl.Int64).alias(name) for name in BANDS]
+    return filled.select(*[pl.col(c).cast(t) for c, t in INSTRUMENTS.items()], "key", "venue", *bands)
 
 
 class XtsMaster(Master):
@@ -301,6 +315,12 @@ class XtsMaster(Master):
         """XTS's segment and id of a contract."""
         row = self._by_key[instrument.token or 0]
         return self._full["venue"][row], self._full["token"][row]
+
+    def band_of(self, instrument: Instrument) -> tuple[int, int] | None:
+        """The exchange's price band of the day in paise, lowest and highest; None where the dump names none."""
+        row = self._by_key[instrument.token or 0]
+        low_p, high_p = (self._full[name][row] for name in BANDS)
+        return None if low_p is None or high_p is None else (low_p, high_p)
 
     def _rows(self, wanted: str) -> list[int]:
         venue, colon, number = wanted.partition(":")

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from toolkit.brokers.port import Held
-from toolkit.brokers.xts_records import OrderRow, PlacedRow, PositionRow, TradeRow, number, whole
+from toolkit.brokers.xts_records import HoldingRow, OrderRow, PlacedRow, PositionRow, TradeRow, number, whole
 from toolkit.brokers.xts_settings import LEFT_OUT, MASK, XtsSettings
 from toolkit.errors import BadData
 from toolkit.market.xts_text import SEGMENTS
@@ -40,6 +40,7 @@ __all__ = [
     "fill_of",
     "held_of",
     "history_of",
+    "holding_of",
     "margin_form",
     "modify_form",
     "order_of",
@@ -380,6 +381,18 @@ def held_of(row: PositionRow, find: Find) -> Held:
         net_qty=net,
         avg_px=average or 0.0,
         realized=row.realized or 0.0,
+    )
+
+
+def holding_of(row: HoldingRow, find: Find) -> Held:
+    """Delivered shares; one that is in no master goes by its ISIN."""
+    found = find("NSECM", row.nse_instrument) or find("BSECM", row.bse_instrument)
+    return Held(
+        symbol=found.symbol if found else row.isin,
+        exchange=found.exchange if found else "",
+        product=Product.CNC,
+        net_qty=row.qty,
+        avg_px=row.avg_px or 0.0,
     )
 
 

@@ -105,7 +105,6 @@ class XtsWire(SocketWire):
         **options: Any,
     ) -> None:
         super().__init__(*common, **options)
-        self.bands: Mapping[Place, Mapping[int, float]] = {}
         self._desk = desk
         self._index = index
         self._named = named

@@ -31,7 +31,7 @@ from toolkit.risk.held import held_positions, touches_of
 from toolkit.risk.margin import Leg, Margin, SpanParams, span_margin
 from toolkit.risk.rules import RuleBook
 from toolkit.store.margin_pairs import MarginPairs
-from toolkit.types import Denial, Kind, OrderRequest
+from toolkit.types import Denial, Instrument, Kind, OrderRequest
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat
@@ -131,11 +131,13 @@ class Lookout:
         self._blind: dict[tuple[str, str], int] = {}
         self._alerts = {account: Alerts(self.sources.alerts) for account in seats}
         self._books: dict[str, RiskBook] = {}
+        self._measured: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, int] = {}
 
     def attach(self) -> None:
         """Let every engine's guards and checks see the market; again after a book was made anew."""
+        self._watch_indices()
         for account, seat in self._seats.items():
             engine = seat.engine
             if self._books.get(account) is engine.core.book:
@@ -331,6 +333,17 @@ class Lookout:
             return math.nan
         return math.nan if chain is None or chain.atm < 0 else float(chain.ce.iv[chain.atm])
 
+    def _watch_indices(self) -> None:
+        """Have the feed bring the indices that rules measure, whatever else is watched."""
+        rules = [rule for seat in self._seats.values() for book in _rule_books(seat) for rule in book.rules]
+        names = {name for rule in rules for name in getattr(rule.params, "indices", ())}
+        if names != self._measured:
+            self._measured = names
+            self._hub.want([i.symbol for i in self._indices() if i.underlying in names], "rules")
+
+    def _indices(self) -> list[Instrument]:
+        return [i for i in self._hub.listed.values() if i.kind is Kind.INDEX]
+
     def _moves(self) -> dict[str, float | None]:
         """Move of each listed index against its previous close; None where one of the two is unknown."""
         found: dict[str, float | None] = {}
@@ -345,7 +358,7 @@ class Lookout:
     async def _ask_terms(self) -> None:
         """Price bands and closes of what is watched: new contracts at once, every one again after a minute."""
         ask, now_ns = self.sources.day_terms, self._clock()
-        indices = {i.symbol for i in self._hub.listed.values() if i.kind is Kind.INDEX}
+        indices = {i.symbol for i in self._indices()}
         names = {self._hub.listed[key].symbol for key in self._hub.wanted if key in self._hub.listed}
         names |= {s for s in indices if self._hub.board.row(self._hub.by_symbol[s]) is not None}
         due = [s for s in sorted(names) if now_ns - self._asked.get(s, -_TERMS_NS) >= _TERMS_NS]

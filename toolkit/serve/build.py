@@ -228,6 +228,10 @@ class _Maker:
         session = open_session(self.plan.session or share("data", "sample"))
         world = load_world(session, _day(self.plan.at))
         self.day_terms = _recorded(world)
+        blind = sorted(u for u, row in world.roster.spots.items() if row.key not in world.closes)
+        if blind or not world.roster.spots:
+            names = ", ".join(blind) or "an index"
+            self.notes.append(f"the exchange-wide breaker has no reference: no close of {names} the day before")
         start_ns = read_at(self.plan.at, world)
         if self.plan.at is None:
             start_ns = max(start_ns, self._left_off(ist_date(start_ns), world.bounds[1]))
@@ -281,7 +285,7 @@ class _Maker:
 
     async def _live_hub(self, market: Broker) -> Hub:
         """A hub on a broker's feed, or on its quote call where it has no feed of its own."""
-        self.day_terms = getattr(market, "day_terms", None)
+        self.day_terms = market.day_terms
         self._file(None, ist_date(market.clock()))
         listed = await market.instruments()
         names = {_key(i): i.symbol for i in listed}

@@ -100,6 +100,27 @@ def test_the_last_day_is_the_default_and_the_day_before_gives_the_close(two_days
     assert world.row(spot.key)["close"] == first.row(spot.key)["ltp"]
 
 
+def test_an_official_file_of_the_day_before_gives_the_close_and_an_older_one_does_not(two_days, tmp_path):
+    import polars as pl
+
+    def close(days):
+        path = tmp_path / f"store{days}"
+        tables = {name: two_days.frame(name) for name in ("chain", "spot")}
+        eod = open_session(share("data", "sample")).frame("eod").filter(pl.col("underlying") == "NIFTY").head(2)
+        shifted = pl.col("date").dt.offset_by(f"{days}d")
+        tables["eod"] = eod.with_columns(shifted, spot=pl.Series([None, 25_123.45], dtype=pl.Float64))
+        tables["chain"] = tables["chain"].filter(pl.col("ts").dt.day() == 14)
+        tables["spot"] = tables["spot"].filter(pl.col("ts").dt.day() == 14)
+        write_tables(
+            path, tables | {"instruments": two_days.instruments()}, {"name": "eod", "synthetic": True, "source": "test"}
+        )
+        world = load_world(open_session(path), dt.date(2026, 7, 14))
+        return world.closes.get(world.roster.spots["NIFTY"].key)
+
+    assert close(0) == 25_123.45
+    assert close(-3) is None  # Friday's close is not Monday's
+
+
 def test_without_ticks_it_starts_five_minutes_after_the_first_snapshot(two_days):
     world = load_world(two_days, DAY)
     assert read_at(None, world) == min(world.tape.first_ns + 300 * 10**9, world.tape.last_ns)

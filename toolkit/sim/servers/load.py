@@ -82,16 +82,28 @@ def _spots(chain: pl.DataFrame) -> pl.DataFrame:
 
 
 def _closes(session: Session, roster: Roster, day: dt.date) -> dict[int, float]:
-    """Previous closes: the day's official file, else the last values of the day before in the session."""
+    """Previous closes: of contracts by the day's official file, of an index as the session knows the day before."""
     keys = roster.source_keys()
     rows = session.frame("eod", date=day).filter(pl.col("prev_close") > 0)
     found = rows.join(keys, on=["underlying", "token"], how="inner").select("key", "prev_close")
     closes = dict(found.iter_rows())
-    before = [d for d in session.dates() if d < day]
-    if before:
-        spots = session.frame("spot", date=before[-1]).sort("ts").unique("underlying", keep="last")
-        for underlying, ltp in spots.select("underlying", "ltp").iter_rows():
-            spot = roster.spots.get(underlying)
-            if spot is not None and ltp is not None:
-                closes[spot.key] = ltp
+    for underlying, spot in roster.spots.items():
+        close = _close_before(session, underlying, spot.instrument.exchange, day)
+        if close is not None:
+            closes[spot.key] = close
     return closes
+
+
+def _close_before(session: Session, underlying: str, exchange: str, day: dt.date) -> float | None:
+    """An underlying's value at the end of the trading day before: the official file's, else the last one recorded."""
+    try:
+        before = tables.calendar(exchange).previous(day)
+    except BadData:
+        return None  # the calendar does not reach that far
+    if before not in session.dates(underlying):
+        return None
+    for table, column in (("eod", "spot"), ("spot", "ltp"), ("chain", "spot")):
+        frame = session.frame(table, underlying, before).filter(pl.col(column) > 0)
+        if frame.height:
+            return float((frame.sort("ts") if "ts" in frame.columns else frame)[column][-1])
+    return None
