@@ -315,7 +315,6 @@ def test_without_live_nothing_that_increases_leaves(world):
         end(process)
 
 
-@pytest.mark.slow
 def test_paper_on_a_live_feed(world, monkeypatch, tmp_path):
     monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / "paper"))
     process, ready = spawn("serve", "--broker", "paper", "--feed", "kite", "--port", "0")

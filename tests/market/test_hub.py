@@ -227,6 +227,32 @@ async def test_a_contract_that_never_ticked_is_asked_for(clock):
     assert hub.by_symbol["NIFTY 14JUL2026 25000 CE"] in hub.source.wished
 
 
+async def test_what_is_watched_and_says_nothing_is_asked_for_once(clock):
+    asked = []
+
+    async def quote(symbols):
+        asked.append(sorted(symbols))
+        if len(asked) == 2:
+            raise Retryable("busy")
+        return {s: Quote(OPEN, bid_p=100, ask_p=110) for s in symbols}
+
+    hub = Hub(Feed(), listed(), clock=clock, quote=quote)
+    names = ["NIFTY 14JUL2026 25000 CE", "NIFTY 14JUL2026 25000 PE", "NIFTY 14JUL2026 25050 CE"]
+    hub.want(names)
+    await hub.fill()  # the feed may still speak
+    hub.take(quotes([hub.listed[hub.by_symbol[names[0]]]]))
+    assert asked == []
+    await hub.fill()
+    assert asked == [names[1:]]
+    assert hub.mark(names[1]) == pytest.approx(1.05)
+    await hub.fill()
+    hub.want(["NIFTY 14JUL2026 25050 PE"], "more")
+    await hub.fill()
+    await hub.fill()  # no answer: its first tick will say it
+    await hub.fill()
+    assert asked[1:] == [["NIFTY 14JUL2026 25050 PE"]]
+
+
 async def test_a_broker_without_a_feed_is_asked_each_round():
     rounds = []
 

@@ -34,6 +34,7 @@ _S: Final = 1_000_000_000
 _KEEP: Final = 400
 _STALE_S: Final = 5.0
 _PROBES: Final = 20
+_FILL: Final = 250
 
 Taker = Callable[[int, Any, Any, Any, Any, Any, Any], None]
 
@@ -143,6 +144,9 @@ class Hub:
         self._heard_mono: int | None = None
         self._quote = quote
         self._asked: set[str] = set()
+        self._filled: set[int] = set()
+        self._lacking: frozenset[int] = frozenset()
+        self._filling: asyncio.Task[None] | None = None
         self._beats: list[Callable[[int], None]] = []
         self.clock = clock
         self.board = PlainBoard()
@@ -191,6 +195,27 @@ class Hub:
             found = await self._quote(missing)
             self.take(plain_quotes({self.by_symbol[symbol]: quote for symbol, quote in found.items()}))
 
+    async def fill(self) -> None:
+        """Ask once for quotes of wanted contracts that two calls of this found without any.
+
+        A feed may say nothing of a contract before it moves: most of a chain stays blank for minutes.
+        """
+        if self._quote is None:
+            return
+        blank = frozenset(k for k in self._told if k not in self._filled and self.board.row(k) is None)
+        keys = sorted(blank & self._lacking)[:_FILL]
+        self._lacking = blank
+        if not keys:
+            return
+        self._filled.update(keys)
+        try:
+            found = await self._quote([self.listed[key].symbol for key in keys])
+        except ToolkitError as error:
+            _LOG.warning("first quotes could not be read: %s", error)
+            return
+        told = {self.by_symbol[symbol]: quote for symbol, quote in found.items()}
+        self.take(plain_quotes({key: quote for key, quote in told.items() if self.board.row(key) is None}))
+
     def start(self) -> None:
         """Listen to the feed and take snapshots, on the running loop."""
         if not self._tasks:
@@ -203,6 +228,8 @@ class Hub:
     async def stop(self) -> None:
         """Stop listening; the last values stay readable."""
         tasks, self._tasks = self._tasks, []
+        if self._filling is not None:
+            tasks.append(self._filling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -447,6 +474,8 @@ class Hub:
                 for beat in self._beats:
                     beat(now_ns)
                 self.snapshot(now_ns)
+                if self._filling is None or self._filling.done():
+                    self._filling = asyncio.create_task(self.fill(), name="hub-fill")
             except Exception:  # a fault here must not end the market for everybody
                 _LOG.exception("the hub's beat failed by a fault of the program")
 
