@@ -64,7 +64,7 @@ class Socket:
         return hear
     def until(self, wanted):
         with self.more:
-            assert self.more.wait_for(lambda: any(wanted(e) for e in self.seen), 10), self.seen[:20]
+            assert self.more.wait_for(lambda: any(wanted(e) for e in self.seen), 60), self.seen[:20]
             return next(e for e in self.seen if wanted(e))
 def interactive(who):
     url = f"{root}/?token={who['token']}&userID={who['userID']}&apiType=INTERACTIVE"
@@ -222,7 +222,6 @@ def test_an_investors_day(sim, run):
     }
 
 
-@pytest.mark.slow
 def test_packets_hearts_and_a_dealer(sim, run):
     out = run(
         sim(
@@ -237,9 +236,9 @@ def test_packets_hearts_and_a_dealer(sim, run):
             "--set",
             "packets=3",
             "--set",
-            "ping_ms=200",
+            "ping_ms=1500",
             "--set",
-            "ping_timeout_ms=200",
+            "ping_timeout_ms=5000",
         ),
         """
         who, mwho = log_in(), md_log_in()
@@ -263,9 +262,8 @@ def test_packets_hearts_and_a_dealer(sim, run):
         trade = json.loads(socket.until(lambda e: e[0] == "trade")[1])
         out["owner"] = [trade["LoginID"], trade["ClientID"], trade["OrderSide"]]
         state = session.get(root + "/__sim/state").json()
-        # Several heartbeats later (18 simulated seconds at speed 20) both sockets still live.
         later = state
-        while later["now_ns"] < state["now_ns"] + 18 * 10**9:
+        while min((s["beats"] for s in later["sockets"]), default=0) < 3:  # a socket given up never comes to it
             later = session.get(root + "/__sim/state").json()
         out["alive"] = [s["socket"] for s in state["sockets"]] == [s["socket"] for s in later["sockets"]] and len(later["sockets"]) == 2
         """,

@@ -53,6 +53,7 @@ class Peer:
         self.connected = False
         self.deaf = False
         self.sent = 0
+        self.beats = 0
 
     @property
     def call(self) -> str:
@@ -199,8 +200,11 @@ class SocketBoard:
         return peer.deaf or time.monotonic() - peer.opened_s < fault.figure(float("inf"))
 
     def state(self) -> list[dict[str, Any]]:
-        """Each connection: API, version, events sent."""
-        return [{"socket": p.number, "api": p.api, "eio": p.eio, "sent": p.sent} for p in self.peers.values()]
+        """Each connection: API, version, events sent, heartbeats heard."""
+        return [
+            {"socket": p.number, "api": p.api, "eio": p.eio, "sent": p.sent, "beats": p.beats}
+            for p in self.peers.values()
+        ]
 
     def _open(self, peer: Peer, refusal: Callable[[], str]) -> None:
         opening = encode_open(secrets.token_urlsafe(15), self.ping_ms, self.timeout_ms)
@@ -239,10 +243,10 @@ class SocketBoard:
         except BadData:
             return
         if kind is Kind.PING:
-            peer.heard_s = time.monotonic()
+            peer.heard_s, peer.beats = time.monotonic(), peer.beats + 1
             peer.send("3" + text[1:])
         elif kind is Kind.PONG:
-            peer.heard_s = time.monotonic()
+            peer.heard_s, peer.beats = time.monotonic(), peer.beats + 1
         elif kind is Kind.CONNECT and not peer.connected:
             self._connect(peer, refusal)
         elif kind in (Kind.DISCONNECT, Kind.CLOSE):
