@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -54,16 +53,15 @@ async def test_the_loop_is_free_while_the_broker_thinks(raw, tmp_path):
     gone = threading.Event()
 
     def slow(sock):
-        gone.wait(2)
+        gone.wait(60)
         sock.sendall(raw.answer())
 
     raw.say(slow)
     made = link(raw.root, tmp_path)
     task = asyncio.create_task(made.call("orders", lambda c: c._get("orders")))
-    start = time.monotonic()
     for _ in range(20):
         await asyncio.sleep(0)
-    assert time.monotonic() - start < 0.5
+    assert not task.done()
     gone.set()
     assert await task == {}
 
@@ -87,13 +85,11 @@ async def test_an_answer_of_another_form_is_odd(raw, tmp_path, op, kind, monkeyp
 
 async def test_a_call_ends_with_its_whole_time(raw, tmp_path):
     gone = threading.Event()
-    raw.say(lambda sock: gone.wait(5))
-    made = link(raw.root, tmp_path, read_s=5.0, total_s=0.2)
+    raw.say(lambda sock: gone.wait(60))
+    made = link(raw.root, tmp_path, read_s=60.0, total_s=0.2)
     await made._ready()
-    start = time.monotonic()
     with pytest.raises(Unknown, match="no answer within"):
         await made.call("place", lambda c: c._post("order.place", url_args={"variety": "regular"}))
-    assert time.monotonic() - start < 1.5
     gone.set()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import time
 import warnings
 from types import SimpleNamespace
 
@@ -116,11 +115,9 @@ LOST = """
 
 
 def test_a_ctrl_c_inside_a_c_callback_is_not_lost():
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LOST)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "lost\nstruck again\n"
     assert done.stderr == ""
-    assert time.monotonic() - start < 20
 
 
 TERMINATED = """

@@ -106,12 +106,10 @@ def test_the_ready_line_says_where_and_who(world):
 
 
 def test_a_second_writer_is_refused_and_names_the_holder(world):
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "toolkit", *world.words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 3
     assert f"held by process {world.engine.pid} ({world.ready['url']})" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert time.monotonic() - began < 30
 
 
 def test_an_account_that_is_not_the_brokers_is_refused(world):
