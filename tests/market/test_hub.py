@@ -227,6 +227,27 @@ async def test_a_contract_that_never_ticked_is_asked_for(clock):
     assert hub.by_symbol["NIFTY 14JUL2026 25000 CE"] in hub.source.wished
 
 
+def test_what_a_contract_trades_while_it_is_followed_has_an_average(hub, clock):
+    one = hub.listed[10]
+
+    def tick(ltp, volume):
+        row = quotes([one])
+        row["ltp"], row["volume"] = ltp, volume
+        hub.take(row)
+
+    tick(100.0, 500.0)
+    since = clock()
+    hub.follow(one.symbol, since - 1)
+    hub.follow("unlisted", since)
+    tick(110.0, 530.0)
+    tick(114.0, 540.0)
+    assert hub.vwap(one.symbol, since - 1, clock()) == 111.0
+    hub.leave(one.symbol)
+    hub.leave("unlisted")
+    assert hub.vwap(one.symbol, since - 1, clock()) is None
+    assert hub.vwap("unlisted", since, clock()) is None
+
+
 async def test_what_is_watched_and_says_nothing_is_asked_for_once(clock):
     asked = []
 

@@ -45,9 +45,28 @@ class Desk:
         self.monitor.on_order(before, after, self.now, quote)
 
 
+class Traded:
+    """Two followed lives in one contract, at an average price of 99 between the times of the first."""
+
+    def __init__(self) -> None:
+        self.followed = []
+
+    def follow(self, symbol, since_ns):
+        self.followed.append((symbol, since_ns))
+
+    def leave(self, symbol):
+        self.followed.pop(0)
+
+    def vwap(self, symbol, from_ns, to_ns):
+        return 99.0 if (symbol, from_ns, to_ns) == (SYMBOL, 0, 4 * S) else None
+
+
 def test_a_fill_costs_what_it_was_beyond_each_reference():
-    desk = Desk(vwap=lambda symbol, from_ns, to_ns: 99.0 if (symbol, from_ns, to_ns) == (SYMBOL, 0, 4 * S) else None)
+    traded = Traded()
+    desk = Desk(traded=traded)
     desk.place()
+    assert traded.followed == [(SYMBOL, 0)]
+    desk.place("A2", status=OrdStatus.DENIED)
     desk.now = 2 * S
     desk.hear(ExecType.TRADE, last_qty=75, last_px_p=10_100, quote=HUNDRED)
     desk.now = 4 * S
@@ -57,8 +76,9 @@ def test_a_fill_costs_what_it_was_beyond_each_reference():
     assert found["slippage"]["arrival"] == {"rupees": 225.0, "per_unit": 1.5, "orders": 1, "unmeasured": 0}
     assert found["slippage"]["mid"] == {"rupees": 75.0, "per_unit": 0.5, "orders": 1, "unmeasured": 0}
     assert found["slippage"]["vwap"] == {"rupees": 375.0, "per_unit": 2.5, "orders": 1, "unmeasured": 0}
-    assert (found["fill_ratio"], found["reject_ratio"], found["by_status"]) == (1.0, 0.0, {"filled": 1})
-    assert desk.monitor.outcomes[0].life_s == 4.0
+    assert (found["fill_ratio"], found["reject_ratio"], found["by_status"]) == (1.0, 0.0, {"denied": 1, "filled": 1})
+    assert desk.monitor.outcomes[1].life_s == 4.0
+    assert traded.followed == []
 
 
 def test_a_sale_below_the_middle_is_a_cost_too():

@@ -23,6 +23,7 @@ from toolkit.market.chain import build_day
 from toolkit.market.plain import PlainBoard, chain_frame, plain, plain_quotes
 from toolkit.market.quotes import Quote, key_of
 from toolkit.market.selection import around_money
+from toolkit.market.turnover import Turnover
 from toolkit.market.view import ChainSlice
 from toolkit.oi import OIConfig, OIShiftEngine
 from toolkit.types import Instrument, Kind
@@ -144,6 +145,7 @@ class Hub:
         self._heard_mono: int | None = None
         self._quote = quote
         self._asked: set[str] = set()
+        self._turnover = Turnover()
         self._filled: set[int] = set()
         self._lacking: frozenset[int] = frozenset()
         self._filling: asyncio.Task[None] | None = None
@@ -284,6 +286,21 @@ class Hub:
                 return float(row["ltp"])
         return math.nan
 
+    def follow(self, symbol: str, since_ns: int) -> None:
+        """Begin to count what a contract trades from now, called ``since_ns``, for :meth:`vwap`; each call wants one :meth:`leave`."""
+        key = self.by_symbol.get(symbol)
+        if key is not None:
+            row = self.board.row(key)
+            self._turnover.follow(key, since_ns, math.nan if row is None else float(row["volume"]))
+
+    def leave(self, symbol: str) -> None:
+        """One follower of a contract fewer."""
+        self._turnover.leave(self.by_symbol.get(symbol, -1))
+
+    def vwap(self, symbol: str, from_ns: int, to_ns: int) -> float | None:
+        """The market's average price of a followed contract between two times, in rupees; None is unknown."""
+        return self._turnover.vwap(self.by_symbol.get(symbol, -1), from_ns, to_ns)
+
     def mark(self, symbol: str) -> float:
         """Middle of a two-sided quote, else the last price, in rupees; NaN is unknown."""
         row = self.board.row(self.by_symbol.get(symbol, -1))
@@ -300,6 +317,7 @@ class Hub:
             return
         rows = self.board.take(rows)
         now_ns = self.clock()
+        self._turnover.take(now_ns, rows)
         self._heard_ns, self._heard_mono = now_ns, self._mono()
         columns = (rows["bid"], rows["bid_qty"], rows["ask"], rows["ask_qty"], rows["ltp"])
         for taker in self._takers:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -37,7 +37,21 @@ _ADVICE: Final = {
     OrdStatus.PENDING_REPLACE: "the modification is not answered; either form may trade",
 }
 
-Vwap = Callable[[str, int, int], float | None]
+
+class Traded(Protocol):
+    """Who counts what the market trades: the hub."""
+
+    def follow(self, symbol: str, since_ns: int) -> None:
+        """Begin to count a contract, from a time that is just over."""
+        ...
+
+    def leave(self, symbol: str) -> None:
+        """One follower of a contract fewer."""
+        ...
+
+    def vwap(self, symbol: str, from_ns: int, to_ns: int) -> float | None:
+        """The market's average price in rupees between two times, None when unknown."""
+        ...
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +131,7 @@ class Histogram:
 class _Life:
     """One open order: when it came into each state and what the market was."""
 
-    __slots__ = ("alarmed", "arrival", "fills", "since_ns", "status")
+    __slots__ = ("alarmed", "arrival", "fills", "followed", "since_ns", "status")
 
     def __init__(self, status: OrdStatus, now_ns: int, arrival: float | None) -> None:
         self.status = status
@@ -125,6 +139,7 @@ class _Life:
         self.arrival = arrival
         self.fills: list[tuple[int, float | None]] = []
         self.alarmed = False
+        self.followed = False
 
 
 class Monitor:
@@ -134,14 +149,13 @@ class Monitor:
     ----------
     patience_ns : mapping of OrdStatus to int, optional
         How long an order may stay in a state before that is an alarm.
-    vwap : callable, optional
-        ``vwap(symbol, from_ns, to_ns)``: the market's average price in rupees, None when unknown;
-        asked when an order closes.
+    traded : Traded, optional
+        Counts a contract's trades from an order's beginning to its end; may be set later.
     """
 
-    def __init__(self, patience_ns: Mapping[OrdStatus, int] = _PATIENCE_NS, vwap: Vwap | None = None) -> None:
+    def __init__(self, patience_ns: Mapping[OrdStatus, int] = _PATIENCE_NS, traded: Traded | None = None) -> None:
         self._patience = dict(patience_ns)
-        self._vwap: Vwap = vwap or (lambda symbol, from_ns, to_ns: None)
+        self.traded = traded
         self._marks: dict[str, dict[str, int]] = {}
         self._stages = {name: Histogram() for name in (*STAGES[1:], "total")}
         self._lives: dict[str, _Life] = {}
@@ -168,6 +182,10 @@ class Monitor:
                 self._stages["total"].add(at_ns - marks[STAGES[0]])
             del self._marks[cl_ord_id]
 
+    def follows(self, cl_ord_id: str) -> bool:
+        """Whether an order is known and open: then only an execution needs the market's quote."""
+        return cl_ord_id in self._lives
+
     def on_order(self, before: Order | None, after: Order, now_ns: int, quote: Quote | None) -> None:
         """Take one change of an order, with the market as it is now."""
         cl_ord_id = after.cl_ord_id
@@ -177,6 +195,9 @@ class Monitor:
                 return
             life = self._lives[cl_ord_id] = _Life(after.ord_status, now_ns, _mid(quote))
             self._count("orders")
+            if self.traded is not None and after.is_open:
+                self.traded.follow(after.request.symbol, after.created_ns)
+                life.followed = True
         traded = after.cum_qty - (0 if before is None else before.cum_qty)
         if traded > 0:
             life.fills.append((traded, _mid(quote)))
@@ -230,7 +251,11 @@ class Monitor:
         if order.ord_status is not OrdStatus.DENIED:
             self._ordered += request.order_qty
             self._filled += order.cum_qty
-        market = self._vwap(request.symbol, order.created_ns, now_ns) if order.cum_qty else None
+        market = None
+        if self.traded is not None and life.followed:
+            if order.cum_qty:
+                market = self.traded.vwap(request.symbol, order.created_ns, now_ns)
+            self.traded.leave(request.symbol)
         self.outcomes.append(
             Outcome(
                 cl_ord_id=order.cl_ord_id,

@@ -125,6 +125,8 @@ class Station:
         self.lookout = Lookout(hub, self.seats, clock, sources)
         for seat in seats:
             seat.engine.guards = (*seat.engine.guards, Armed(seat))
+            if seat.engine.monitor is not None:
+                seat.engine.monitor.traded = hub
         self.wakes: set[asyncio.Event] = set()
         self.tell = tell
         self._runs = runs
@@ -310,16 +312,11 @@ class Station:
         asked = None if body is None else read_basket(body)
         legs = () if asked is None else asked.legs if isinstance(asked, Basket) else (asked,)
         named = legs[0].account if legs else account
-        rows = []
-        for seat in self._some(named):
-            funds = await seat.engine.broker.margins()
-            money = {name: _rupees(getattr(funds, f"{name}_p")) for name in ("cash", "used", "available")}
-            rows.append({"account": seat.account, "broker": seat.broker, **money, **self.lookout.margin_row(seat)})
-        found: dict[str, Any] = {"margin": rows}
+        found: dict[str, Any] = {"margin": [await self.lookout.margins.row(seat) for seat in self._some(named)]}
         if legs:
             seat = self._seat(named, legs[0].broker)
             made = [await self._request(seat, leg, leg.cl_ord_id or f"MARGIN{n}", "api") for n, leg in enumerate(legs)]
-            found["order"] = await self.lookout.order_margin(seat, made)
+            found["order"] = await self.lookout.margins.order(seat, made)
         return found
 
     async def limits(self, account: str | None = None) -> dict[str, Any]:
@@ -692,7 +689,3 @@ class Station:
         except ToolkitError:
             return None
         return float(frame["total"].sum())
-
-
-def _rupees(paise: int | None) -> float | None:
-    return None if paise is None else paise / 100.0
