@@ -18,7 +18,7 @@ from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.one_act import is_loopback, limits_of, realm_of
 from toolkit.brokers.paper import PaperBroker
 from toolkit.brokers.port import Broker, DayTerms
-from toolkit.calendar import IST, ist_date
+from toolkit.calendar import ist_date
 from toolkit.config import Settings, home, share
 from toolkit.errors import BadData, BadSetting, Refused, ToolkitError, nearest
 from toolkit.market.hub import Hub, PolledFeed
@@ -33,6 +33,7 @@ from toolkit.risk.margin import SpanParams, default_params
 from toolkit.risk.rulefile import Shut
 from toolkit.risk.settings import RiskSettings
 from toolkit.serve.live_view import Look
+from toolkit.serve.warm import warm
 from toolkit.store.daybook import journal_path
 from toolkit.store.journal import Journal
 from toolkit.store.margin_pairs import MarginPairs
@@ -132,7 +133,7 @@ class _Maker:
             raise Refused(f"--live {missing[0]} is not an account of this process; type your own account in full")
         for host in self.risk.allow_plain_http:
             self.notes.append(f"plain HTTP is allowed to {host} by [risk] allow_plain_http")
-        _warm(hub)
+        warm()
         if strategy is not None:
             self._strategy(seats[0], hub, strategy)
         station = Station(seats, hub, mode=mode, clock=hub.clock, sources=self._sources(hub))
@@ -334,34 +335,6 @@ class _Keeper:
         if now_ns >= self._next_ns:
             self._next_ns = now_ns + _SPAN_NS
             self._broker.set_span(spans(self._hub, self._filed))
-
-
-def _warm(hub: Hub) -> None:
-    """Compile or load every kernel before orders flow: afterwards nothing may stop the loop for seconds."""
-    from toolkit.market.chain import build_day
-    from toolkit.market.schema import CHAIN
-    from toolkit.orders.risk_views import figures_of, underlying_greeks
-    from toolkit.orders.views import chain_view
-    from toolkit.risk.exposure import Position
-    from toolkit.sim.servers.load import warm
-
-    warm()
-    strikes, spot, expiry = range(90, 111, 2), 100.0, dt.date(2026, 7, 14)
-    stamp = dt.datetime(2026, 7, 13, 10, tzinfo=IST)
-    quote = {"ts": stamp, "recv_ts": stamp, "underlying": "X", "expiry": expiry, "lot": 1, "spot": spot, "oi": 10}
-    rows = []
-    for strike in strikes:
-        for side, worth in (("CE", spot - strike), ("PE", strike - spot)):
-            mid = max(worth, 0.0) + 0.5
-            own = {"strike_p": strike * 100, "option_type": side, "bid": mid - 0.05, "ask": mid + 0.05, "ltp": mid}
-            rows.append({**quote, **own})
-    frame = pl.DataFrame(rows, schema=CHAIN)
-    made = build_day(frame, tables.calendar("NSE").settlement_ns).slice_at(0, expiry)
-    if made is not None:
-        chain_view(made, {}, stale=False)
-    held = Position(symbol="X", underlying="X", cp=1, qty=1, strike=100.0, tte=0.02, forward=100.0, mark=1.0)
-    underlying_greeks([held], {"X": 100.0})
-    figures_of([held], {}, None, None)
 
 
 def spans(hub: Hub, filed: Mapping[str, SpanParams]) -> Mapping[str, SpanParams]:
