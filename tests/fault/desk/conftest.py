@@ -1,7 +1,8 @@
 """On loopback: the engine as users start it, a simulated broker that keeps its own record, a relay that cuts, a judge.
 
 Nothing here imports the toolkit: the engine is started by its command and spoken to over its API; what the
-simulated exchange wrote down before it replied decides what happened.
+simulated exchange wrote down before it replied decides what happened. A command is a fork of a process that has done
+its imports: they take longer than all the rest of a start, and tests/cli starts commands from nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -62,30 +64,104 @@ def wait_until(what, seconds: float, text: str = "it did not come to pass"):
         time.sleep(0.02)
 
 
-def spawn(words: list[str], env: dict[str, str], errors: Path) -> tuple[subprocess.Popen, dict[str, Any]]:
-    """Start a command of the toolkit and read its ready line."""
-    with errors.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "toolkit", *words], stdout=subprocess.PIPE, stderr=log, text=True, env=env
-        )
-    line = process.stdout.readline()
-    if not line:
-        end(process)
-        raise AssertionError(f"{words} ended with {process.returncode}: {errors.read_text()[-2000:]}")
-    return process, json.loads(line)
+PARENT = """
+import json, os, signal, socket, sys
+import toolkit.brokers.kite, toolkit.brokers.xts, toolkit.cli.replay, toolkit.cli.serve, toolkit.cli.sim
+import toolkit.orders.algos, toolkit.serve.run, toolkit.sim.servers.run, toolkit.sim.servers.xts_run
+from toolkit.cli import main
+
+link, cache = socket.socket(fileno=int(sys.argv[1])), os.environ["NUMBA_CACHE_DIR"]
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while (asked := socket.recv_fds(link, 1 << 17, 2))[0]:
+    pid = os.fork()
+    if pid == 0:
+        link.close()
+        for number, file in enumerate(asked[1], 1):
+            os.dup2(file, number)
+            os.close(file)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        words, env = json.loads(asked[0])
+        os.environ.clear()
+        os.environ.update({"NUMBA_CACHE_DIR": cache, **env})
+        sys.argv = ["toolkit", *words]
+        main()
+    for file in asked[1]:
+        os.close(file)
+    link.sendall(pid.to_bytes(4, "big"))
+"""
 
 
-def end(process: subprocess.Popen) -> None:
-    """End a process and let its pipe go."""
-    process.kill()
-    process.wait(10)
-    process.stdout.close()
+class Command:
+    """A command of the toolkit that runs, as :class:`subprocess.Popen` shows one."""
+
+    def __init__(self, pid: int, stdout: int) -> None:
+        self.pid = pid
+        self.stdout = os.fdopen(stdout)
+        self._life = select.poll()
+        with contextlib.suppress(ProcessLookupError):
+            self._fd = os.pidfd_open(pid)
+            self._life.register(self._fd, select.POLLIN)
+
+    def _ended(self, seconds: float) -> bool:
+        return not hasattr(self, "_fd") or bool(self._life.poll(seconds * 1000))
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+        return 0 if self._ended(0) else None
+
+    def wait(self, seconds: float) -> None:
+        if not self._ended(seconds):
+            raise subprocess.TimeoutExpired("toolkit", seconds)
+
+    def send_signal(self, number: int) -> None:
+        if not self._ended(0):
+            signal.pidfd_send_signal(self._fd, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Kill it, and let its pipe go."""
+        self.send_signal(signal.SIGKILL)
+        self.wait(10)
+        self.stdout.close()
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
+            del self._fd
+
+
+class Parent:
+    """A process with every import done; each command is its fork."""
+
+    def __init__(self) -> None:
+        self._link, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-c", PARENT, str(far.fileno())]
+        self._process = subprocess.Popen(words, env=env, pass_fds=(far.fileno(),))
+        far.close()
+
+    def start(self, words: list[str], env: dict[str, str], errors: Path) -> tuple[Command, dict[str, Any]]:
+        """Start a command of the toolkit and read its ready line."""
+        near, far = os.pipe()
+        with errors.open("ab") as log:
+            socket.send_fds(self._link, [json.dumps([words, env]).encode()], [far, log.fileno()])
+        os.close(far)
+        process = Command(int.from_bytes(self._link.recv(4), "big"), near)
+        line = process.stdout.readline()
+        if not line:
+            process.close()
+            raise AssertionError(f"{words} ended: {errors.read_text()[-2000:]}")
+        return process, json.loads(line)
+
+    def stop(self) -> None:
+        self._link.close()
+        self._process.wait(10)
 
 
 class Sim:
     """A simulated broker."""
 
-    def __init__(self, folder: Path, dialect: str, *options: str) -> None:
+    def __init__(self, parent: Parent, folder: Path, dialect: str, *options: str) -> None:
         self.dialect = dialect
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "record.jsonl"
@@ -93,7 +169,7 @@ class Sim:
         kind = "kite" if dialect == "kite" else "xts"
         words = ["sim", kind, "--port", "0", "--at", "11:00", "--record", str(self.path), "--funds", "1e10", *options]
         words += ["--profile", "unlimited"] if kind == "kite" else ["--set", "rates=off"]
-        self.process, self.ready = spawn(words, self.env, folder / "sim.err")
+        self.process, self.ready = parent.start(words, self.env, folder / "sim.err")
         self.account = self.ready["account"]
 
     def control(self, method: str, name: str, body: dict | None = None) -> Any:
@@ -153,7 +229,7 @@ class Sim:
         ]
 
     def stop(self) -> None:
-        end(self.process)
+        self.process.close()
 
 
 class Nem:
@@ -214,6 +290,7 @@ class Desk:
 
     def __init__(
         self,
+        parent: Parent,
         folder: Path,
         sim: Sim,
         broker: str | None = None,
@@ -221,7 +298,7 @@ class Desk:
         rules: str = "",
         **settings: str,
     ) -> None:
-        self.folder, self.sim = folder, sim
+        self.parent, self.folder, self.sim = parent, folder, sim
         self.broker = broker or {"kite": "kite", "xts": "xts-pro"}[sim.dialect]
         folder.mkdir(parents=True, exist_ok=True)
         if rules:  # the user's own rules file; without one the standard rules guard the account
@@ -249,7 +326,7 @@ class Desk:
         if nem is not None:
             real = f":{urlsplit(sim.ready['url']).port}"
             self.env |= {k: self.env[k].replace(real, f":{nem.port}") for k in sim.ready["env"]}
-        self.process: subprocess.Popen | None = None
+        self.process: Command | None = None
         self.ready_line: dict[str, Any] = {}
         self.url = self.token = ""
 
@@ -259,7 +336,7 @@ class Desk:
 
     def start(self) -> dict[str, Any]:
         words = ["serve", "--broker", self.broker, "--account", self.sim.account, "--live", self.sim.account]
-        self.process, ready = spawn([*words, "--port", "0"], self.env, self.folder / "serve.err")
+        self.process, ready = self.parent.start([*words, "--port", "0"], self.env, self.folder / "serve.err")
         assert ready["state"] == "ready"
         self.ready_line = ready
         self.url, self.token = ready["url"], Path(ready["token_file"]).read_text().strip()
@@ -271,8 +348,7 @@ class Desk:
         return (max(stamps) - min(stamps)) / 1e9
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        end(self.process)
+        self.process.close()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -280,7 +356,7 @@ class Desk:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(15)
         if self.process is not None:
-            end(self.process)
+            self.process.close()
 
     def call(self, method: str, path: str, body: Any = None, timeout: float = 15) -> tuple[int, Any]:
         """One call of the API; status 0 when the engine is not there or does not answer in time."""
@@ -387,8 +463,6 @@ def judge(sim: Sim, desk: Desk, *, foreign: frozenset[str] = frozenset()) -> Ver
 @pytest.fixture(scope="session", params=["kite", "xts"])
 def dialect(request):
     """Both wires."""
-    pytest.importorskip("fastapi", reason="the engine process is in the extra serve")
-    pytest.importorskip("kiteconnect", reason="the simulated brokers are in the extras kite and xts")
     return request.param
 
 
@@ -399,12 +473,12 @@ class Rig:
     wait_until = staticmethod(wait_until)
     symbol, lot, wide = SYMBOL, LOT, WIDE
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, parent: Parent, folder: Path) -> None:
+        self.parent, self.folder = parent, folder
         self.running: list[Any] = []
 
     def sim(self, dialect: str, *options: str) -> Sim:
-        self.running.append(Sim(self.folder / f"sim{len(self.running)}", dialect, *options))
+        self.running.append(Sim(self.parent, self.folder / f"sim{len(self.running)}", dialect, *options))
         return self.running[-1]
 
     def nem(self, sim: Sim) -> Nem:
@@ -412,7 +486,7 @@ class Rig:
         return self.running[-1]
 
     def desk(self, sim: Sim, folder: str = "desk", **settings: Any) -> Desk:
-        self.running.append(Desk(self.folder / folder, sim, **settings))
+        self.running.append(Desk(self.parent, self.folder / folder, sim, **settings))
         return self.running[-1]
 
     def ready(self, desk: Desk, sim: Sim, seconds: float = 30, **more: Any) -> Verdict:
@@ -445,8 +519,18 @@ class Floor:
 
 
 @pytest.fixture(scope="session")
-def _floor(dialect, tmp_path_factory):
-    made = Rig(tmp_path_factory.mktemp(f"floor-{dialect}"))
+def parent():
+    """The process that every command of this run is a fork of."""
+    pytest.importorskip("fastapi", reason="the engine process is in the extra serve")
+    pytest.importorskip("kiteconnect", reason="the simulated brokers are in the extras kite and xts")
+    made = Parent()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def _floor(parent, dialect, tmp_path_factory):
+    made = Rig(parent, tmp_path_factory.mktemp(f"floor-{dialect}"))
     try:
         sim = made.sim(dialect)
         nem = made.nem(sim)
@@ -466,7 +550,7 @@ def floor(_floor):
 
 
 @pytest.fixture
-def rig(tmp_path):
-    made = Rig(tmp_path)
+def rig(parent, tmp_path):
+    made = Rig(parent, tmp_path)
     yield made
     made.close()
