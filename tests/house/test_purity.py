@@ -24,6 +24,8 @@ EDGES = {
     "orders/live_figures.py",
     "orders/live_brakes.py",
     "orders/live_journal.py",
+    "orders/live_margin.py",
+    "orders/live_path.py",
     "orders/live_watch.py",
     "orders/live_wire.py",
     "orders/meters.py",  # what its orders did

@@ -9,10 +9,8 @@ flow. A silent broker makes an order ``unknown``: it is looked for, and never se
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,20 +19,21 @@ import numpy.typing as npt
 
 from toolkit.brokers.port import Broker
 from toolkit.calendar import ist_date
-from toolkit.errors import AuthExpired, BadData, Refused, ToolkitError
+from toolkit.errors import BadData, Refused, ToolkitError
 from toolkit.market.view import View
 from toolkit.orders.algo import Algo
-from toolkit.orders.carry import carried_book, first_records
+from toolkit.orders.carry import first_records
 from toolkit.orders.core import Core
-from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, SendReplace, Tell
+from toolkit.orders.effects import Effect, SendCancel, SendNew, SendReplace, Tell
 from toolkit.orders.live_books import Books
 from toolkit.orders.live_brakes import Brakes
 from toolkit.orders.live_checks import Checks
 from toolkit.orders.live_deciders import Deciders
 from toolkit.orders.live_figures import Figures
 from toolkit.orders.live_journal import Event, Pen
+from toolkit.orders.live_path import EffectPath, Sends
 from toolkit.orders.live_watch import Watch
-from toolkit.orders.live_wire import Send, Wire, name_of
+from toolkit.orders.live_wire import Wire
 from toolkit.orders.monitor import Monitor
 from toolkit.orders.parents import Make
 from toolkit.orders.reconcile import Difference
@@ -117,7 +116,8 @@ class LiveEngine:
         self.guards = tuple(guards)
         self.state = "starting"
         self.positions = PositionBook("average")
-        self.wire = Wire(broker, engine.call_s, self._answered, self._stage, mono)
+        self.path = EffectPath(self)
+        self.wire = Wire(broker, engine.call_s, self.path.answered, self.path.stage, mono)
         self.books = Books(self)
         self.checks = Checks(self, ask_margin=ask)
         self.watch = Watch(self)
@@ -131,9 +131,6 @@ class LiveEngine:
         self._folder = folder
         self._lease: Lease | None = None
         self._pen: Pen | None = None
-        self._stamp = ""
-        self._counted = 0
-        self._recount = False
         self._placing: dict[str, tuple[object, asyncio.Task[Order]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -172,7 +169,7 @@ class LiveEngine:
         if self.state == "stopped":
             return
         await self.watch.stop()
-        await self.wire.close(_STOP_S)
+        await self._land()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=_STOP_S)
         self._let_go()
@@ -180,7 +177,7 @@ class LiveEngine:
     async def new_day(self) -> None:
         """Close the day into the next one: its journal, then the same path as a start."""
         self.state = "reconciling"
-        await self.wire.close(_STOP_S)
+        await self._land()
         pen, self._pen = self._pen, None
         if pen is not None:
             pen.flush()
@@ -398,73 +395,20 @@ class LiveEngine:
 
     # -- the one path of every effect -------------------------------------------------------------------------
 
-    async def perform(self, effects: Sequence[Effect]) -> list[asyncio.Task[ToolkitError | None]]:
+    async def perform(self, effects: Sequence[Effect]) -> Sends:
         """Journal the records, then send the messages, then tell; give the sends that are under way."""
-        if not effects:
-            return []
-        pen = self._pen
-        if pen is None:
-            raise Refused(f"the engine of {self.account} is stopped; nothing was sent")
-        pen.add([effect for effect in effects if isinstance(effect, Record)])
-        self._arrived(effects)
-        written = await pen.durable()
-        if not written:
-            self._journal_failed(pen)
-        sends: list[asyncio.Task[ToolkitError | None]] = []
-        for effect in effects:
-            if isinstance(effect, Tell):
-                self.deciders.tell(effect.report)
-            elif not isinstance(effect, Record):
-                self._stage(name_of(effect), "journal")
-                withheld = self._withheld(effect, written)
-                if withheld is None:
-                    sends.append(self.wire.send(effect))
-                else:
-                    self._landed(effect)
-                    await self.take_reports([withheld], own=True)
-        return sends
+        return await self.path.perform(effects)
+
+    def later(self, effects: Sequence[Effect]) -> None:
+        """Perform effects without waiting for them."""
+        if effects and self._pen is not None:
+            self.path.carry(effects)
 
     async def take_reports(self, reports: Iterable[ExecutionReport], *, own: bool = False) -> None:
-        """Fold in what a broker says; repeats do nothing, an order of nobody's makes the books be read."""
-        effects: list[Effect] = []
-        if self._pen is None:
-            return  # stopped: the next start reads the broker's book
-        for report in reports:
-            stamped = report
-            if not own and self.books.forgets:
-                stamped = msgspec.structs.replace(report, exec_id=self._stamp + report.exec_id)
-            before = self.core.orders.get(stamped.cl_ord_id)
-            if before is None:
-                self.watch.poke()
-                continue
-            odd = len(self.core.anomalies)
-            heard = self.core.on_report(stamped)
-            if not heard:
-                continue
-            if own and stamped.exec_type is ExecType.PENDING_NEW and (pen := self._pen) is not None:
-                # the broker's id of an order: no news for anybody, and nothing waits for it to be durable
-                records = [effect for effect in heard if isinstance(effect, Record)]
-                pen.ride(records, partial(self._journal_failed, pen))
-                heard = []
-            effects += heard
-            for anomaly in self.core.anomalies[odd:]:
-                told = any((a.kind, a.cl_ord_id) == ("overfill", anomaly.cl_ord_id) for a in self.core.anomalies[:odd])
-                if anomaly.kind in _ALARMING and not (anomaly.kind == "overfill" and told):
-                    effects += self.alarm(anomaly.kind, anomaly.text, anomaly.cl_ord_id)
-            self._noted(before, stamped)
-        self.count_fills()
-        await self.perform(effects)
-
-    def count_fills(self) -> None:
-        """Bring the positions' averages up to the fills."""
-        fills = self.core.fills
-        new = len(fills) - self._counted
-        if new < 0 or self._recount:  # an execution was taken back
-            self.positions, self._recount = carried_book(self.core), False
-            new = len(fills)
-        for exec_id in reversed(list(itertools.islice(reversed(fills), new))):
-            self.positions.apply(fills[exec_id])
-        self._counted = len(fills)
+        """Fold in what a broker says and wait until it is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.path.take(reports, own=own, then=lambda _: None if done.done() else done.set_result(None))
+        await done
 
     async def _listen(self, after: int) -> AsyncIterator[Event]:
         """One day's events, and then the next day's from its first."""
@@ -485,7 +429,6 @@ class LiveEngine:
         path = journal_path(self.broker.name, self.account, ist_date(now_ns), self._realm, self._folder)
         journal, before = open_day(path, self.account, now_ns, simulated=bool(self._realm))
         self._pen = Pen(journal, self.mono)
-        self._stamp = f"{journal.last_seq}."
         records = [entry.record for entry in journal.records()]
         effects: list[Effect] = []
         if records:
@@ -497,8 +440,7 @@ class LiveEngine:
             effects += first_records(self.core, now_ns, before)
         self.core.gate = self.checks.gate
         self.core.book.answered = True
-        self.positions, self._counted = carried_book(self.core), 0
-        self.count_fills()
+        self.path.begin(journal.last_seq)
         self.checks.set_session("NSE")
         for guard in self.guards:
             kept = self.core.notes.get("guard", {}).get(guard.name)
@@ -510,6 +452,12 @@ class LiveEngine:
         if (path.parent / "HALT").exists() and self.core.book.state is not TradingState.HALTED:
             effects += self.core.set_state(now_ns, TradingState.HALTED, "the file flag HALT", cancel=False)
         await self.perform(effects)
+
+    async def _land(self) -> None:
+        """Let what was decided leave, and wait briefly for the answers."""
+        if self._pen is not None:
+            self._pen.flush()
+        await self.wire.close(_STOP_S)
 
     def _let_go(self) -> None:
         self.state = "stopped"
@@ -543,14 +491,9 @@ class LiveEngine:
         """Run work of the engine's own that the caller's end does not end."""
         return await asyncio.shield(self.task(work))
 
-    def later(self, effects: Sequence[Effect]) -> None:
-        """Perform effects without waiting for them."""
-        if effects and self._pen is not None:
-            self.task(self.perform(effects))
-
     async def _place(self, request: OrderRequest) -> Order:
         cl_ord_id = request.cl_ord_id
-        self._stage(cl_ord_id, "signal")
+        self.path.stage(cl_ord_id, "signal")
         if cl_ord_id not in self.core.orders and self.state == "ready":
             await self.checks.prepare(request)
             self.checks.short = await self.checks.margin_unless_denied(request)
@@ -558,7 +501,7 @@ class LiveEngine:
             effects = self.core.submit(self.now_ns(), request)
         finally:
             self.checks.short = ()
-        self._stage(cl_ord_id, "risk")
+        self.path.stage(cl_ord_id, "risk")
         await self._finish(cl_ord_id, effects)
         return self.core.orders[cl_ord_id]
 
@@ -600,92 +543,6 @@ class LiveEngine:
             return self.core.orders[cl_ord_id]
 
         return await self.spawn(work())
-
-    def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
-        """A report instead of a message that must not leave any more. Cancels always leave."""
-        if isinstance(send, SendCancel):
-            return None
-        state = self.core.book.state_for(self.core.orders[name_of(send)].request)
-        if written and state is not TradingState.HALTED:
-            return None
-        why = "trading was halted before it left" if written else "the journal could not be written; it never left"
-        kind = ExecType.DENIED if isinstance(send, SendNew) else ExecType.REPLACE_REJECTED
-        return self._own(name_of(send), kind, "withheld", why)
-
-    async def _answered(
-        self, send: Send, kind: ExecType | None, text: str, order_id: str | None, error: ToolkitError | None
-    ) -> None:
-        """What became of a message: definite, or unknown."""
-        self._landed(send)
-        if isinstance(error, AuthExpired):
-            self.watch.auth_expired(str(error))
-        if kind is None:
-            return
-        name = name_of(send)
-        stamp = f"{kind}{self.core.orders[name].updated_ns}"
-        await self.take_reports([self._own(name, kind, stamp, text, order_id)], own=True)
-
-    def _landed(self, send: Send) -> None:
-        name = name_of(send)
-        self.core.book.on_answer(self.now_ns(), self.core.orders[name].request.exchange, name)
-
-    def _own(
-        self, cl_ord_id: str, kind: ExecType, what: str, text: str, order_id: str | None = None
-    ) -> ExecutionReport:
-        request, now_ns = self.core.orders[cl_ord_id].request, self.now_ns()
-        return ExecutionReport(
-            cl_ord_id=cl_ord_id,
-            exec_id=f"{cl_ord_id}-{what}",
-            exec_type=kind,
-            ts_ns=now_ns,
-            recv_ns=now_ns,
-            order_id=order_id,
-            account=self.account,
-            symbol=request.symbol,
-            side=request.side,
-            text=text,
-        )
-
-    def _journal_failed(self, pen: Pen) -> None:
-        if self.state != "journal_failed":
-            self.state = "journal_failed"
-            pen.add([e for e in self.alarm("journal", pen.failed) if isinstance(e, Record)])
-
-    def _noted(self, before: Order, report: ExecutionReport) -> None:
-        """Tell guards and monitor of a report that was folded in; a reading under way is older than it."""
-        if not self.books.forgets:
-            self.books.touched.add(report.cl_ord_id)
-        after, now_ns = self.core.orders[report.cl_ord_id], self.now_ns()
-        if report.exec_type is ExecType.TRADE_CANCEL:
-            self._recount = True
-        if report.exec_type is ExecType.TRADE and not before.execs:
-            self._stage(report.cl_ord_id, "fill")
-        if self.monitor is not None:
-            self.monitor.on_order(before, after, now_ns, self.core.quote(after.request.symbol))
-        for guard in self.guards:
-            guard.on_report(report, after, now_ns)
-        if report.exec_type is ExecType.TRADE:
-            self.watch.look_soon()
-
-    def _arrived(self, effects: Sequence[Effect]) -> None:
-        """Show the monitor each new order with the market of its decision."""
-        if self.monitor is not None:
-            for effect in effects:
-                if isinstance(effect, SendNew):
-                    order = self.core.orders[effect.request.cl_ord_id]
-                    self.monitor.on_order(None, order, self.now_ns(), self.core.quote(effect.request.symbol))
-
-    def _stage(self, cl_ord_id: str, name: str) -> None:
-        if self.monitor is not None:
-            self.monitor.on_stage(cl_ord_id, name, self.mono())
-
-    def decided(self, effects: Sequence[Effect], began_ns: int) -> None:
-        """Note the stages of orders that a strategy decided on at a monotonic time."""
-        if self.monitor is not None:
-            for effect in effects:
-                if isinstance(effect, SendNew):
-                    self.monitor.on_stage(effect.request.cl_ord_id, "signal", began_ns)
-                    self._stage(effect.request.cl_ord_id, "risk")
 
     def _known(self, cl_ord_id: str) -> Order:
         order = self.core.orders.get(cl_ord_id)

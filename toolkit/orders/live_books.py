@@ -189,7 +189,7 @@ class Books:
         self._missed, self._suspects, self._standing = missed, suspects, standing
         for difference in told:
             effects += self._tell(now_ns, difference, starting=starting)
-        engine.count_fills()
+        engine.path.count_fills()
         await engine.perform(effects)
         await engine.take_reports(reports)
         await self._search([step.cl_ord_id for step in steps if isinstance(step, Search)])
@@ -247,10 +247,15 @@ class Books:
         order = self._engine.core.orders.get(step.name)
         return order is not None and order.ord_status in _UNSEEN
 
+    def unlisted(self, symbols: Iterable[str]) -> list[str]:
+        """Those of some contracts whose terms are not known yet."""
+        known = self._engine.core.book.instruments
+        return sorted({symbol for symbol in symbols if symbol not in known})
+
     async def list_terms(self, symbols: Iterable[str]) -> None:
         """Learn the terms of contracts that are held or open; one that is expired or foreign counts without."""
         book = self._engine.core.book
-        for symbol in sorted(set(symbols) - set(book.instruments)):
+        for symbol in self.unlisted(symbols):
             try:
                 book.add([await self._engine.broker.resolve(symbol)])
             except BadData:

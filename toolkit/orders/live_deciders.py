@@ -44,9 +44,10 @@ class Deciders:
 
     def quoted(self, keys: npt.ArrayLike) -> None:
         """Quotes of these contracts changed: ask whom it concerns once the loop comes to it."""
-        if not self.parents.running and not self.runners.names():
+        if self.parents.running:
+            self._quoted.update(np.asarray(keys, np.int64).tolist())
+        elif not self.runners:
             return
-        self._quoted.update(np.asarray(keys, np.int64).tolist())
         if not self._pulsing and self._engine.state == "ready":
             self._pulsing = True
             asyncio.get_running_loop().call_soon(self._pulse)
@@ -54,7 +55,8 @@ class Deciders:
     def tell(self, report: ExecutionReport) -> None:
         """Pass a durable report to whom it concerns: the algorithm or the strategy that asked."""
         engine = self._engine
-        engine.later(self.parents.on_report(engine.core, report, engine.now_ns()))
+        if self.parents.running:
+            engine.later(self.parents.on_report(engine.core, report, engine.now_ns()))
         order = engine.core.orders.get(report.cl_ord_id)
         runner = None if order is None else self.runners.of(order.request.algo)
         if runner is None or runner.stopped:
@@ -78,53 +80,79 @@ class Deciders:
         changed, self._quoted = frozenset(self._quoted), set()
         if engine.state != "ready":
             return
-        engine.later(self.parents.on_quotes(engine.core, engine.now_ns(), changed))
+        if self.parents.running:
+            engine.later(self.parents.on_quotes(engine.core, engine.now_ns(), changed))
         for runner in self.runners.idle():
             self._ask(runner, runner.market)
 
     def _ask(self, runner: Runner, what: Callable[[], Sequence[Intent]]) -> None:
-        began_ns = self._engine.mono()
+        """Take one decision of a strategy and carry it out, at once where the broker need not be asked first."""
+        engine, began_ns = self._engine, self._engine.mono()
         decision = self.runners.decide(runner, what)
         if decision is None:
             return
         if runner.stopped:
-            self._engine.later(self._engine.alarm("strategy", runner.stopped, runner.name))
+            engine.later(engine.alarm("strategy", runner.stopped, runner.name))
             return
         runner.busy = True
-        self._engine.task(self._decided(decision, began_ns))
+        places = [i for i in decision.intents if isinstance(i, Place | Target)]
+        unlisted = engine.books.unlisted(place.symbol for place in places)
+        if places and engine.state == "ready" and (unlisted or engine.checks.asks_margin):
+            engine.task(self._prepared(decision, began_ns, places, unlisted))
+        else:
+            self._carry_out(decision, began_ns, ())
 
-    async def _decided(self, decision: Decision, began_ns: int) -> None:
-        """Carry out one decision of a strategy; reports that came meanwhile are told afterwards."""
-        engine, runner = self._engine, decision.runner
+    async def _prepared(
+        self, decision: Decision, began_ns: int, places: Sequence[Place | Target], unlisted: Sequence[str]
+    ) -> None:
+        """Learn terms, and ask the broker about margin, before a decision is carried out."""
+        engine = self._engine
+        short: tuple[Denial, ...] = ()
         try:
-            await self._carry_out(decision, began_ns)
+            await engine.books.list_terms(unlisted)
+            if engine.checks.asks_margin:
+                short = await engine.checks.margin(engine.core.requests(engine.now_ns(), places))
         except ToolkitError as error:
-            text = f"strategy '{runner.name}': {error}"
-            await engine.perform(engine.alarm("strategy", text, runner.name))
-        finally:
-            runner.busy = False
+            self._failed(decision.runner, error)
+            self._free(decision.runner)
+        except BaseException:
+            self._free(decision.runner)
+            raise
+        else:
+            self._carry_out(decision, began_ns, short)
+
+    def _carry_out(self, decision: Decision, began_ns: int, short: tuple[Denial, ...]) -> None:
+        """Its state and its orders are one transaction; reports that come meanwhile are told afterwards."""
+        engine, core, runner = self._engine, self._engine.core, decision.runner
+        effects: list[Effect] = []
+        now_ns = engine.now_ns()
+        try:
+            if decision.state is not None:
+                effects += core.note(now_ns, "strategy", runner.name, decision.state)
+            engine.checks.short = short
+            try:
+                effects += core.on_intents(now_ns, decision.intents, algo=runner.name)
+            finally:
+                engine.checks.short = ()
+            engine.path.decided(effects, began_ns)
+            engine.path.carry(effects, lambda _: self._free(runner))
+        except ToolkitError as error:
+            self._failed(runner, error)
+            self._free(runner)
+        except BaseException:
+            self._free(runner)
+            raise
+
+    def _failed(self, runner: Runner, error: ToolkitError) -> None:
+        engine = self._engine
+        engine.later(engine.alarm("strategy", f"strategy '{runner.name}': {error}", runner.name))
+
+    def _free(self, runner: Runner) -> None:
+        """A decision is carried out: tell the strategy what came meanwhile."""
+        runner.busy = False
         waiting, runner.waiting = runner.waiting, []
         for report in waiting:
             if runner.busy:
                 runner.waiting.append(report)
             else:
                 self._ask(runner, lambda r=report: runner.strategy.on_report(r))  # type: ignore[misc]
-
-    async def _carry_out(self, decision: Decision, began_ns: int) -> None:
-        """Its state and its orders are one transaction; margin is asked of the broker before."""
-        engine, core, name = self._engine, self._engine.core, decision.runner.name
-        places = [i for i in decision.intents if isinstance(i, Place | Target)]
-        short: tuple[Denial, ...] = ()
-        if places and engine.state == "ready":
-            await engine.books.list_terms({place.symbol for place in places})
-            short = await engine.checks.margin(core.requests(engine.now_ns(), places))
-        effects: list[Effect] = []
-        if decision.state is not None:
-            effects += core.note(engine.now_ns(), "strategy", name, decision.state)
-        engine.checks.short = short
-        try:
-            effects += core.on_intents(engine.now_ns(), decision.intents, algo=name)
-        finally:
-            engine.checks.short = ()
-        engine.decided(effects, began_ns)
-        await engine.perform(effects)

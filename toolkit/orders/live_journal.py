@@ -53,7 +53,7 @@ class Pen:
         self.commits = 0
         self.closed = False
         self._mono = mono
-        self._waiting: list[asyncio.Future[bool]] = []
+        self._waiting: list[Callable[[bool], None]] = []
         self._riding: asyncio.TimerHandle | None = None
         self._news: asyncio.Future[None] | None = None
         self._took: deque[tuple[int, int]] = deque()
@@ -62,17 +62,25 @@ class Pen:
         """Queue records for the next commit."""
         self.backlog += records
 
+    def write(self, records: Sequence[Record], then: Callable[[bool], None]) -> None:
+        """Queue records; ``then(written)`` is called once everything added so far is durable, or the disk refused."""
+        self.backlog += records
+        if not self.backlog or self.failed:
+            then(not self.failed)
+            return
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(then)
+
     async def durable(self) -> bool:
         """Wait until everything added so far is durable; False when the disk refused it."""
-        if not self.backlog:
-            return not self.failed
-        if self.failed:
-            return False
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[bool] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self.flush)
-        self._waiting.append(written)
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def then(done: bool) -> None:
+            if not written.done():
+                written.set_result(done)
+
+        self.write((), then)
         return await written
 
     def ride(self, records: Sequence[Record], failed: Callable[[], None]) -> None:
@@ -92,9 +100,11 @@ class Pen:
             self._riding = None
         waiting, self._waiting = self._waiting, []
         done = self._commit() if self.backlog else not self.failed
-        for written in waiting:
-            if not written.done():
-                written.set_result(done)
+        for then in waiting:
+            try:
+                then(done)
+            except Exception as error:  # one act that fails must not keep the others from their answer
+                _report(error)
         if done and self._news is not None:
             news, self._news = self._news, None
             if not news.done():
@@ -156,3 +166,9 @@ class Pen:
                 if self._news is None:
                     self._news = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._news)
+
+
+def _report(error: Exception) -> None:
+    """Hand a fault in somebody's answer to the loop, as a task of its own would."""
+    context = {"message": "an act failed after its record was written", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

@@ -106,23 +106,20 @@ class Watch:
                 async for report in engine.broker.updates():
                     self._heard.append(report)
                     if len(self._heard) == 1:
-                        engine.task(self._take())
+                        asyncio.get_running_loop().call_soon(self._take)
             except ToolkitError as error:
                 if isinstance(error, AuthExpired):
                     self.auth_expired(str(error))
             self.poke()
             await engine.sleep(_AGAIN_S)
 
-    async def _take(self) -> None:
+    def _take(self) -> None:
         """Take in together what came together: one commit for an order's acknowledgement and its fills."""
+        reports, self._heard = self._heard, []
         try:
-            while reports := tuple(self._heard):
-                await self._engine.take_reports(reports)
-                del self._heard[: len(reports)]
+            self._engine.path.take(reports)
         except ToolkitError:
             self.poke()  # the books tell what was missed
-        finally:
-            self._heard.clear()
 
     async def _audit(self) -> None:
         """Compare with the broker's books in turn; after a new login, recover first."""

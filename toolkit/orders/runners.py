@@ -89,6 +89,10 @@ class Runners:
             strategy.restore(dict(kept[runner.name]))
         self._runners[runner.name] = runner
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._runners)
+
     def names(self) -> tuple[str, ...]:
         """Names of the strategies."""
         return tuple(self._runners)
