@@ -173,9 +173,14 @@ class Desk:
         """
         return self._wait(self._greeks, account, by)
 
-    def margin(self, order: Asked | Sequence[Asked] | None = None, account: str | None = None) -> pl.DataFrame:
-        """Money and margin by account; with an order or legs, what they need."""
-        return self._wait(self._margin, order, account)
+    def margin(
+        self, order: Asked | Sequence[Asked] | None = None, account: str | None = None, by: str | None = None
+    ) -> pl.DataFrame:
+        """Money and margin by account, how it is covered and the day's peak; ``by="strategy"``: a row a strategy.
+
+        With an order or legs: what they need, the account before and after, and the legs in the order of least need.
+        """
+        return self._wait(self._margin, order, account, by)
 
     def limits(self, account: str | None = None) -> pl.DataFrame:
         """Every limit, with its use where it has one."""
@@ -321,10 +326,18 @@ class Desk:
         found = await self._backend.act("flatten", reason=reason, confirm=confirm)
         return shapes.frame(found["orders"], shapes.ORDERS)
 
-    async def _margin(self, order: Asked | Sequence[Asked] | None, account: str | None) -> pl.DataFrame:
+    async def _margin(self, order: Asked | Sequence[Asked] | None, account: str | None, by: str | None) -> pl.DataFrame:
+        if by not in (None, "strategy"):
+            raise BadData(f"margin is by account, or by='strategy', was {by!r}")
         if order is None:
-            return await self._frame("margin", shapes.MARGIN, account)
-        found = await self._backend.act("margin", body=_body(order, None, None))
+            rows = (await self._backend.view("margin", account=account))["margin"]
+            if by is None:
+                return shapes.frame([shapes.margin_row(row) for row in rows], shapes.MARGIN)
+            return shapes.frame([one for row in rows for one in shapes.strategy_rows(row)], shapes.BY_STRATEGY)
+        body = _body(order, None, None)
+        for leg in body.get("legs", (body,)) if account is not None else ():
+            leg.setdefault("account", account)
+        found = await self._backend.act("margin", body=body)
         return pl.DataFrame([found["order"]])
 
     async def _limits(self, account: str | None) -> pl.DataFrame:

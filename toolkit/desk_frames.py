@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 __all__ = [
+    "BY_STRATEGY",
     "DIFFERENCES",
     "FILLS",
     "LIMITS",
@@ -19,7 +20,9 @@ __all__ = [
     "chain_frame",
     "frame",
     "greeks",
+    "margin_row",
     "stamped",
+    "strategy_rows",
 ]
 
 _TEXT, _INT, _REAL = pl.String(), pl.Int64(), pl.Float64()
@@ -41,7 +44,11 @@ POSITIONS: Final = _schema(
     "delta~ theta_day~"
 )
 PNL: Final = _schema("account broker realized~ unrealized~ gross~ charges~ net~")
-MARGIN: Final = _schema("account broker cash~ used~ available~ ours~ label")
+MARGIN: Final = _schema(
+    "account broker cash~ used~ available~ collateral~ ours~ label cash_short~ short~ interest_a_day~ "
+    "peak_required~ peak_shortfall~ peak_penalty~ peak_window"
+)
+BY_STRATEGY: Final = _schema("account strategy margin~")
 LOCKS: Final = _schema("account lock_id rule scope state text rearm since_ns# until_ns#")
 LIMITS: Final = _schema("account limit value used~")
 DIFFERENCES: Final = _schema("account kind cl_ord_id symbol ours theirs text")
@@ -52,6 +59,19 @@ def greeks(groups: Sequence[str]) -> pl.Schema:
     """Columns of net Greeks by groups."""
     figures = "delta~ gamma~ vega_pt~ theta_day~ rho~ delta_value~ delta_low~ delta_high~ positions# unknown#"
     return _schema(f"{' '.join(groups)} {figures}")
+
+
+def margin_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An account's margin as one row: how it is covered and the day's peak beside it."""
+    covered, peak = row["funding"] or {}, row["peak"] or {}
+    flat = {name: covered.get(name) for name in ("cash_short", "short", "interest_a_day")}
+    return {**row, **flat, **{f"peak_{name}": value for name, value in peak.items()}}
+
+
+def strategy_rows(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An account's margin, a row a strategy; one without a name is the whole."""
+    parts = {**row["strategies"], "": row["ours"]}
+    return [{"account": row["account"], "strategy": name, "margin": value} for name, value in parts.items()]
 
 
 def frame(rows: Sequence[Mapping[str, Any]], shape: pl.Schema) -> pl.DataFrame:

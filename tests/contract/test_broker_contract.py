@@ -295,7 +295,7 @@ async def test_certain_refusals_are_refused_and_leave_nothing(rig):
 
 async def test_money_and_margin(rig):
     before = await rig.broker.margins()
-    assert (before.cash_p, before.used_p) == (10**9, 0)
+    assert (before.cash_p, before.used_p, before.collateral_p) == (10**9, 0, 0)
     basket = await rig.broker.order_margins([order(rig, side=Side.SELL)])
     assert basket.total > 50_000
     await rig.broker.place(order(rig, side=Side.SELL, price_p=9950))

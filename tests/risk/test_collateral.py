@@ -100,3 +100,11 @@ def test_shots_out_of_order_or_of_another_day_are_refused():
         peak_margin([Shot(at("12:00"), 1.0, 1.0), Shot(at("11:00"), 1.0, 1.0)], DAY)
     with pytest.raises(BadData, match="one day at a time"):
         peak_margin([Shot(at("12:00"), 1.0, 1.0)], dt.date(2026, 2, 12))
+
+
+def test_what_is_not_yet_over_is_not_in_a_window_that_has_not_begun():
+    shots = [Shot(at("11:00"), 100.0, 200.0), Shot(at("11:30"), 500.0, 200.0)]
+    assert peak_margin(shots, DAY, until_ns=at("12:29")).required == 100.0
+    assert peak_margin(shots, DAY, until_ns=at("12:31")).shortfall == 300.0
+    assert peak_margin(shots, DAY, until_ns=at("10:59")).window == -1
+    assert peak_margin(shots, DAY) == peak_margin(shots, DAY, until_ns=at("15:30"))

@@ -325,7 +325,9 @@ class KiteBroker:
             raise BadData("kite's margins name no equity segment; enable it at the broker")
         used = (equity.utilised.debits if equity.utilised else None) or 0.0
         available_p, used_p = _round_p(equity.net), _round_p(used)
-        return Funds(cash_p=available_p + used_p, used_p=used_p, available_p=available_p)
+        pledged = None if equity.available is None else equity.available.collateral
+        collateral_p = None if pledged is None else _round_p(pledged)
+        return Funds(cash_p=available_p + used_p, used_p=used_p, available_p=available_p, collateral_p=collateral_p)
 
     async def margin_rows(self) -> UserMargins:
         """Kite's own margins by segment."""

@@ -307,7 +307,7 @@ class PaperBroker:
         self.pump(self.clock())
         cash_p = self._funds_p + self._book.cash_and_marks_p()
         used_p = round(self._margin_of(()).total * 100.0)
-        return Funds(cash_p=cash_p, used_p=used_p, available_p=cash_p - used_p)
+        return Funds(cash_p=cash_p, used_p=used_p, available_p=cash_p - used_p, collateral_p=0)
 
     async def order_margins(self, requests: Sequence[OrderRequest]) -> Margin:
         """Estimated margin of the positions with a basket on top."""

@@ -144,11 +144,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Funds(msgspec.Struct, frozen=True, kw_only=True):
-    """The account's money in paise; ``available_p`` = cash - used. None is what the broker does not say."""
+    """The account's money in paise; ``available_p`` = cash - used. None is what the broker does not say.
+
+    ``collateral_p`` is the part of ``cash_p`` that is pledged shares and funds, after their haircut.
+    """
 
     cash_p: int | None
     used_p: int | None
     available_p: int | None = None
+    collateral_p: int | None = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from toolkit.brokers.xts_master import TRADED, XtsMaster
 from toolkit.brokers.xts_orders import (
     Trail,
     fill_of,
+    funds_of,
     held_of,
     history_of,
     holding_of,
@@ -396,10 +397,7 @@ class XtsBroker:
             if not self.dealer or not self.client:
                 raise
             return Funds(cash_p=None, used_p=None)
-        if not rows or rows[0].available is None:
-            raise BadData(f"{self.name} names no available margin; ask the broker to enable it")
-        available_p, used_p = round(rows[0].available * 100.0), round((rows[0].used or 0.0) * 100.0)
-        return Funds(cash_p=available_p + used_p, used_p=used_p, available_p=available_p)
+        return funds_of(rows, self.name)
 
     async def balance_rows(self) -> tuple[BalanceRow, ...]:
         """XTS's own limits, the line to use first. A dealer must name a client."""

@@ -12,8 +12,17 @@ from typing import Final
 
 import msgspec
 
-from toolkit.brokers.port import Held
-from toolkit.brokers.xts_records import HoldingRow, OrderRow, PlacedRow, PositionRow, TradeRow, number, whole
+from toolkit.brokers.port import Funds, Held
+from toolkit.brokers.xts_records import (
+    BalanceRow,
+    HoldingRow,
+    OrderRow,
+    PlacedRow,
+    PositionRow,
+    TradeRow,
+    number,
+    whole,
+)
 from toolkit.brokers.xts_settings import LEFT_OUT, MASK, XtsSettings
 from toolkit.errors import BadData
 from toolkit.market.xts_text import SEGMENTS
@@ -38,6 +47,7 @@ __all__ = [
     "Names",
     "Trail",
     "fill_of",
+    "funds_of",
     "held_of",
     "history_of",
     "holding_of",
@@ -382,6 +392,16 @@ def held_of(row: PositionRow, find: Find) -> Held:
         avg_px=average or 0.0,
         realized=row.realized or 0.0,
     )
+
+
+def funds_of(rows: Sequence[BalanceRow], name: str) -> Funds:
+    """The account's money of the line to use first; ``name`` is what the broker is called in errors."""
+    if not rows or rows[0].available is None:
+        raise BadData(f"{name} names no available margin; ask the broker to enable it")
+    available_p, used_p = round(rows[0].available * 100.0), round((rows[0].used or 0.0) * 100.0)
+    pledged = rows[0].collateral
+    collateral_p = None if pledged is None else round(pledged * 100.0)
+    return Funds(cash_p=available_p + used_p, used_p=used_p, available_p=available_p, collateral_p=collateral_p)
 
 
 def holding_of(row: HoldingRow, find: Find) -> Held:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli.app import app
-from toolkit.errors import BadData
+from toolkit.cli.control import AccountOption, TokenOption, UrlOption, running
+from toolkit.errors import BadData, BadSetting
 
 if TYPE_CHECKING:
     from toolkit.batch.margin_day import MarginDay
+    from toolkit.desk import Desk
 
 __all__ = ["margin"]
 
@@ -21,14 +23,11 @@ __all__ = ["margin"]
 @app.command()
 def margin(
     legs: Annotated[
-        str,
-        typer.Option(
-            "--legs", help="SELL 1 lot NIFTY 24FEB2026 25000 CE, BUY 65 units ... @ 197.35", show_default=False
-        ),
-    ],
+        str | None, typer.Option("--legs", help="SELL 1 lot NIFTY 24FEB2026 25000 CE, BUY 65 units ... @ 197.35")
+    ] = None,
     session: Annotated[
-        Path, typer.Option("--session", help="Session store or bhavcopy of the day.", show_default=False)
-    ],
+        Path | None, typer.Option("--session", help="Session store or bhavcopy. [default: the running engines' books]")
+    ] = None,
     on: Annotated[
         str | None, typer.Option("--on", metavar="DATE", help="The day, at its close. [default: the session's last]")
     ] = None,
@@ -46,17 +45,34 @@ def margin(
     ] = None,
     collateral: Annotated[float, typer.Option("--collateral", help="Rupees of pledged shares after haircut.")] = 0.0,
     broker: Annotated[
-        str | None, typer.Option("--broker", help="Ask it for the same basket, keep the pair, show how far apart.")
+        str | None,
+        typer.Option("--broker", help="Ask it for the same basket, keep the pair; of running engines: only its."),
     ] = None,
+    account: AccountOption = None,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Margin of legs on a recorded day: parts, hedge benefit, and the leg order with the least peak.
+    """Margin of legs on a recorded day, or of the running engines' positions with legs on top.
 
-    Prices, lots and the underlying's level come from the session. With the day's parameter file imported
-    (toolkit import span) the figure is calibrated; without one it is labelled an estimate.
+    With --session, prices, lots and the underlying's level come from it; with the day's parameter file imported
+    (toolkit import span) the figure is calibrated, without one it is labelled an estimate. Without --session: the
+    margin of every account by part and strategy, how it is covered and the day's peak; --legs says what they would
+    need on top, and in which order.
 
     Example: toolkit margin --legs "SELL 1 lot NIFTY 24FEB2026 25000 CE" --on 2026-02-13 --session out/store
     """
+    if session is None:
+        unfit = {"--on": on, "--vol": vol, "--rate": rate or None, "--revision": revision, "--cash": cash}
+        unfit["--collateral"] = collateral or None
+        given = [name for name, value in unfit.items() if value is not None]
+        if given:
+            raise BadSetting(f"{given[0]} is of a recorded day; name it with --session")
+        with running(url, token_file, broker, account) as desks:
+            _running(desks, legs, account, as_json)
+        return
+    if legs is None:
+        raise BadSetting("--session needs --legs: whose margin is asked for")
     from toolkit.batch.margin_day import margin_on
     from toolkit.store.session import open_session
 
@@ -119,6 +135,67 @@ def _beside(day: MarginDay, name: str) -> dict[str, Any]:
         "p95": errors.p95,
         "text": errors.text,
     }
+
+
+def _running(desks: list[Desk], legs: str | None, account: str | None, as_json: bool) -> None:
+    """Print the margin of the running engines' accounts, with what legs would need on top."""
+    rows = [row for desk in desks for row in desk.margin(account=account).to_dicts()]
+    shares = [row for desk in desks for row in desk.margin(account=account, by="strategy").to_dicts()]
+    found: dict[str, Any] = {"margin": rows, "strategies": shares}
+    if legs is not None:
+        if len(desks) > 1:
+            raise BadSetting("several engines run here; say which with --account, --broker or --url")
+        found["order"] = desks[0].margin(_asked(legs), account).to_dicts()[0]
+    if as_json:
+        print(json.dumps(found))
+        return
+    for row in rows:
+        ours = "unknown" if row["ours"] is None else f"Rs {_rs(row['ours'])}"
+        print(f"{row['account']} at {row['broker']}: {ours} ({row['label']})")
+        said = [f"{name.replace('_', ' ')} {_or_unknown(row[name])}" for name in _MONEY]
+        print(f"  {', '.join(said)}, peak window {row['peak_window'] or 'none yet'}")
+    for row in shares:
+        if row["strategy"]:
+            print(f"  {row['account']} {row['strategy']}: {_or_unknown(row['margin'])}")
+    if "order" in found:
+        _show_order(found["order"])
+
+
+_MONEY = ("cash", "used", "available", "collateral", "cash_short", "short", "interest_a_day", "peak_required")
+
+
+def _show_order(order: dict[str, Any]) -> None:
+    total = "unknown" if order["total"] is None else f"Rs {_rs(order['total'])}"
+    print(f"the legs: {total} ({order['label']})")
+    if order["total"] is not None:
+        print(f"  the account: Rs {_rs(order['before'])} before, Rs {_rs(order['after'])} after")
+        for step in order["leg_order"]:
+            print(f"  then {step['side']} {step['symbol']}: needs Rs {_rs(step['needed'])}")
+    if order["broker_total"] is not None:
+        print(f"  the broker's figure: Rs {_rs(order['broker_total'])}")
+
+
+def _asked(legs: str) -> list[dict[str, Any]]:
+    """Legs as people say them, in the words of an order."""
+    from toolkit.risk.asked import parse_legs
+
+    made = []
+    for leg in parse_legs(legs):
+        known = leg.price == leg.price
+        price = {"price": leg.price} if known else {"ord_type": "MARKET"}
+        made.append(
+            {
+                "symbol": leg.contract.symbol,
+                "side": str(leg.side),
+                "lots" if leg.in_lots else "order_qty": leg.count,
+                **price,
+            }
+        )
+    return made
+
+
+def _or_unknown(value: float | None) -> str:
+    return "unknown" if value is None else f"Rs {_rs(value)}"
 
 
 def _show(day: MarginDay) -> None:

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from toolkit.brokers.margin_beside import BasketLeg, beside
 from toolkit.brokers.port import DayTerms
 from toolkit.calendar import ist_date
-from toolkit.errors import BadData, Refused, ToolkitError
+from toolkit.errors import BadData, ToolkitError
 from toolkit.market.hub import Hub
 from toolkit.orders import risk_views as rows_of
+from toolkit.orders.live_margin import Margins
 from toolkit.risk.alerts import AlertRule, Alerts
 from toolkit.risk.book import RiskBook
 from toolkit.risk.closing import Touch
 from toolkit.risk.exposure import Position
 from toolkit.risk.guards import CoreView, Greek, Watcher
 from toolkit.risk.held import held_positions, touches_of
-from toolkit.risk.margin import Leg, Margin, SpanParams, span_margin
+from toolkit.risk.margin import SpanParams
 from toolkit.risk.rules import RuleBook
 from toolkit.store.margin_pairs import MarginPairs
 from toolkit.types import Denial, Instrument, Kind, OrderRequest
@@ -132,6 +132,7 @@ class Lookout:
         self._alerts = {account: Alerts(self.sources.alerts) for account in seats}
         self._books: dict[str, RiskBook] = {}
         self._measured: set[str] = set()
+        self.margins = Margins(hub, clock, self.sources.params, self.sources.pairs)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, int] = {}
 
@@ -232,36 +233,6 @@ class Lookout:
             standing = self._alerts[seat.account].standing
             found["alerts"] += [{"account": seat.account, **msgspec.to_builtins(one)} for one in standing]
         return cast("dict[str, Any]", found)
-
-    def margin_row(self, seat: Seat) -> dict[str, Any]:
-        """Our margin of an account's positions, by parts and by strategy, with its label; None where unknown."""
-        params = self.sources.params()
-        legs, missing = self._legs(seat, params)
-        if missing:
-            return {"ours": None, "label": f"unknown: no margin parameters for {', '.join(missing)}", "strategies": {}}
-        made = span_margin(legs, params)
-        mine = {}
-        for name, book in seat.engine.figures.strategies().items():
-            net = {p.symbol: p.net_qty for p in book.held()}
-            own, unknown = self._legs_of(seat, net, params)
-            mine[name] = None if unknown else span_margin(own, params).total
-        return {"ours": made.total, "label": made.label, "parts": msgspec.to_builtins(made), "strategies": mine}
-
-    async def order_margin(self, seat: Seat, made: Sequence[OrderRequest]) -> dict[str, Any]:
-        """What orders need: ours with its parts and label, the account before and after, the broker's beside it."""
-        params = self.sources.params()
-        held, missing = self._legs(seat, params)
-        basket = [self._basket_leg(seat, request) for request in made]
-        lacking = sorted({*missing, *(one.leg.underlying for one in basket)} - params.keys())
-        if lacking:
-            theirs = await seat.engine.broker.order_margins(made)
-            label = f"unknown: no margin parameters for {', '.join(lacking)}"
-            return {"total": None, "label": label, "broker_total": theirs.total}
-        ours = span_margin([one.leg for one in basket], params)
-        found: dict[str, Any] = msgspec.to_builtins(ours)
-        found["before"] = span_margin(held, params).total
-        found["after"] = span_margin([*held, *(one.leg for one in basket)], params).total
-        return found | await self._beside(seat, basket, params)
 
     # inside
 
@@ -382,6 +353,7 @@ class Lookout:
             self._once(name, engine.figures.ask_money)
             if first or not self._running[name].done():
                 return  # not unknown: not answered yet
+        self.margins.note(seat)
         money = engine.figures.money
         funds_p = engine.core.book.funds_p if money is None else money.cash_p
         positions, touches = self._held(seat), touches_of(engine.core.book)
@@ -390,53 +362,6 @@ class Lookout:
         for alert in self._alerts[seat.account].update(figures, self._clock()):
             kind = f"risk:{alert.name}" if alert.raised else f"risk_over:{alert.name}"
             engine.later(engine.alarm(kind, alert.text))
-
-    def _legs(self, seat: Seat, params: Mapping[str, SpanParams]) -> tuple[list[Leg], list[str]]:
-        return self._legs_of(seat, seat.engine.core.book.net, params)
-
-    def _legs_of(
-        self, seat: Seat, net: Mapping[str, int], params: Mapping[str, SpanParams]
-    ) -> tuple[list[Leg], list[str]]:
-        """Positions as legs, and what cannot be counted: contracts without terms, underlyings without parameters."""
-        book, legs, missing = seat.engine.core.book, list[Leg](), set[str]()
-        for symbol, qty in sorted(net.items()):
-            instrument = book.instruments.get(symbol)
-            if instrument is None:
-                missing.add(symbol)
-            elif instrument.expiry is not None:  # shares are paid for in full
-                if instrument.underlying not in params:
-                    missing.add(instrument.underlying)
-                legs.append(book.leg(instrument, qty, self._clock()))
-        return legs, sorted(missing)
-
-    def _basket_leg(self, seat: Seat, request: OrderRequest) -> BasketLeg:
-        book = seat.engine.core.book
-        instrument = book.instruments.get(request.symbol) or self._hub.listed[self._hub.by_symbol[request.symbol]]
-        leg = book.leg(instrument, request.side.sign * request.order_qty, self._clock())
-        price = math.nan if request.price_p is None else request.price_p / 100.0
-        mark = self._hub.mark(request.symbol) if price != price else price
-        return BasketLeg(request.symbol, instrument.exchange, msgspec.structs.replace(leg, mark=mark))
-
-    async def _beside(
-        self, seat: Seat, basket: Sequence[BasketLeg], params: Mapping[str, SpanParams]
-    ) -> dict[str, Any]:
-        """The broker's figure of the same basket, kept as a pair, and how far apart all pairs are."""
-        broker, pairs = seat.engine.broker, self.sources.pairs
-        blank = dict.fromkeys(("broker_total", "broker_span", "broker_exposure", "error", "pairs", "median", "p95"))
-        if broker.name == "paper":
-            return blank | {"broker_text": "paper's margin is ours; there is nothing to compare with"}
-        try:
-            both = await beside(broker, basket, params, pairs)
-        except (Refused, BadData) as error:
-            return blank | {"broker_text": str(error)}
-        errors = None if pairs is None else pairs.errors(broker.name)
-        theirs: Margin = both.theirs
-        found = {"broker_total": theirs.total, "broker_span": theirs.span, "broker_exposure": theirs.exposure}
-        found |= {"error": both.pair.error, "uncounted": list(both.uncounted)}  # type: ignore[dict-item]
-        if errors is None:
-            return blank | found
-        more = {"pairs": errors.pairs, "median": errors.median, "p95": errors.p95, "broker_text": errors.text}
-        return blank | found | more
 
     def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start work unless the same is still under way; what a broker does not answer is asked again later."""

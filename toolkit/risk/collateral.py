@@ -110,6 +110,7 @@ def peak_margin(
     on: dt.date,
     *,
     repeated: bool = False,
+    until_ns: int | None = None,
     rates: MarginRates | None = None,
 ) -> Peak:
     """Find the worst instant of the windows in which a snapshot is taken.
@@ -122,6 +123,8 @@ def peak_margin(
         The day; its dated windows and penalties hold.
     repeated : bool
         Whether shortfalls of the month already passed the limit of repetition.
+    until_ns : int, optional
+        How far the day is known: the last shot holds until then. Default: its end.
 
     Notes
     -----
@@ -142,9 +145,11 @@ def peak_margin(
     worst = Peak(required=0.0, shortfall=0.0, penalty=0.0, window=-1, at_ns=0)
     for number, window in enumerate(known.peak_windows(on)):
         opens, closes = ist_ns(on, window.opens), ist_ns(on, window.closes)
+        if until_ns is not None:
+            closes = min(closes, until_ns)
         for at, shot in enumerate(shots):
             until = shots[at + 1].at_ns if at + 1 < len(shots) else closes
-            if shot.at_ns > closes or until <= opens:
+            if shot.at_ns >= closes or until <= opens:
                 continue
             short = max(0.0, shot.required - shot.available)
             if (short, shot.required) > (worst.shortfall, worst.required):

@@ -1,0 +1,248 @@
+"""The accounts' margin as one process knows it: of positions, of legs on top, how it is covered, its day's peak.
+
+Rupees; None is unknown. Ours is made from the positions and the day's parameters; the broker's stands beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from toolkit import defaults
+from toolkit.brokers.margin_beside import BasketLeg, beside
+from toolkit.brokers.port import Funds
+from toolkit.calendar import ist_date
+from toolkit.errors import BadData, Refused
+from toolkit.market.hub import Hub
+from toolkit.risk.collateral import Shot, funding, peak_margin
+from toolkit.risk.leg_order import leg_order
+from toolkit.risk.margin import Leg, Margin, SpanParams, span_margin
+from toolkit.risk.rates import MarginRates
+from toolkit.store.margin_pairs import MarginPairs
+from toolkit.types import Instrument, OrderRequest, Side
+
+if TYPE_CHECKING:
+    from toolkit.orders.station import Seat
+
+__all__ = ["Margins", "Shots"]
+
+_MINUTE_NS: Final = 60 * 10**9
+_MANUAL: Final = "manual"
+_BLANK: Final = ("broker_total", "broker_span", "broker_exposure", "error", "pairs", "median", "p95")
+
+
+class Shots:
+    """The worst of each minute of a day: what a snapshot in that minute could have seen. The day begins anew."""
+
+    def __init__(self) -> None:
+        self.kept: list[Shot] = []
+        self.since_ns = 0
+
+    def take(self, at_ns: int, required: float, available: float) -> None:
+        """Take the requirement and the funds of an instant; the first of a day says since when it is known."""
+        if not self.kept or ist_date(self.kept[0].at_ns) != ist_date(at_ns):
+            self.kept, self.since_ns = [], at_ns
+        new = Shot(at_ns // _MINUTE_NS * _MINUTE_NS, required, available)
+        if self.kept and self.kept[-1].at_ns == new.at_ns:
+            self.kept[-1] = max(self.kept[-1], new, key=lambda s: (max(0.0, s.required - s.available), s.required))
+        else:
+            self.kept.append(new)
+
+    def view(self, now_ns: int, rates: MarginRates) -> dict[str, Any] | None:
+        """The worst that the day's windows could have seen; None before anything of the day was measured."""
+        day = ist_date(now_ns)
+        if not self.kept or ist_date(self.kept[0].at_ns) != day:
+            return None
+        found = peak_margin(self.kept, day, until_ns=now_ns, rates=rates)
+        windows = rates.peak_windows(day)
+        seen = found.window >= 0
+        window = f"{windows[found.window].opens:%H:%M}-{windows[found.window].closes:%H:%M}" if seen else None
+        row = {name: getattr(found, name) for name in ("required", "shortfall", "penalty")}
+        return row | {"window": window, "at_ns": found.at_ns if seen else None, "since_ns": self.since_ns}
+
+
+class Margins:
+    """The margin of the accounts of one process.
+
+    Parameters
+    ----------
+    hub : Hub
+    clock : callable
+        The engines' time, nanoseconds UTC.
+    params : callable
+        Margin parameters by underlying.
+    pairs : MarginPairs, optional
+        Keeps our margin beside a broker's.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Callable[[], int],
+        params: Callable[[], Mapping[str, SpanParams]],
+        pairs: MarginPairs | None = None,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._params = params
+        self._pairs = pairs
+        self._rates: MarginRates = defaults.get("margins")
+        self._shots: dict[str, Shots] = {}
+
+    def note(self, seat: Seat) -> None:
+        """Keep what a snapshot of an account would see now, where both its margin and its money are known."""
+        money = seat.engine.figures.money
+        made = self._of(seat, seat.engine.core.book.net)
+        if isinstance(made, Margin) and money is not None and money.cash_p is not None:
+            shots = self._shots.setdefault(seat.account, Shots())
+            shots.take(self._clock(), made.total, money.cash_p / 100.0)
+
+    async def row(self, seat: Seat) -> dict[str, Any]:
+        """An account's money and the margin of its positions: parts, by strategy, how it is covered, the peak."""
+        funds = await seat.engine.broker.margins()
+        money = {name: _rupees(getattr(funds, f"{name}_p")) for name in ("cash", "used", "available", "collateral")}
+        row: dict[str, Any] = {"account": seat.account, "broker": seat.broker, **money}
+        made = self._of(seat, seat.engine.core.book.net)
+        shots = self._shots.get(seat.account)
+        row["peak"] = None if shots is None else shots.view(self._clock(), self._rates)
+        row["strategies"] = self._by_strategy(seat)
+        if isinstance(made, str):
+            return row | {"ours": None, "label": made, "parts": None, "funding": None}
+        covered = self._covered(funds, made, 0.0)
+        return row | {"ours": made.total, "label": made.label, "parts": msgspec.to_builtins(made), "funding": covered}
+
+    async def order(self, seat: Seat, made: Sequence[OrderRequest]) -> dict[str, Any]:
+        """What orders need: ours with its parts and label, the account before and after, the broker's beside it.
+
+        ``leg_order`` is the order in which the legs need least at any time, ``funding`` how all would be covered.
+        """
+        params = self._params()
+        contracts = [(self._instrument(seat, request), request) for request in made]
+        basket = [self._basket_leg(seat, i, request) for i, request in contracts if i.expiry is not None]
+        held, missing = self._legs(seat, seat.engine.core.book.net, params)
+        lacking = sorted({*missing, *(one.leg.underlying for one in basket)} - params.keys())
+        shares = self._shares(contracts)
+        if lacking or shares is None:
+            what = f"no margin parameters for {', '.join(lacking)}" if lacking else "a share without a price"
+            theirs = await seat.engine.broker.order_margins(made)
+            return {"total": None, "label": f"unknown: {what}", "broker_total": theirs.total}
+        asked = [one.leg for one in basket]
+        ours, before, after = (span_margin(legs, params) for legs in (asked, held, [*held, *asked]))
+        steps = await asyncio.to_thread(leg_order, asked, params, held)
+        found: dict[str, Any] = msgspec.to_builtins(ours)
+        found |= {"shares": shares, "total": ours.total + shares, "before": before.total, "after": after.total}
+        found["leg_order"] = [
+            {
+                "symbol": basket[step.number].symbol,
+                "side": str(Side.BUY if step.leg.qty > 0 else Side.SELL),
+                "margin_after": step.margin,
+                "premium_paid": step.cash,
+                "needed": step.needed,
+            }
+            for step in steps
+        ]
+        found["funding"] = self._covered(await seat.engine.broker.margins(), after, ours.premium + shares)
+        return found | await self._beside(seat, basket, params)
+
+    # inside
+
+    def _of(self, seat: Seat, net: Mapping[str, int]) -> Margin | str:
+        """The margin of positions, or why it is unknown."""
+        params = self._params()
+        legs, missing = self._legs(seat, net, params)
+        return f"unknown: no margin parameters for {', '.join(missing)}" if missing else span_margin(legs, params)
+
+    def _by_strategy(self, seat: Seat) -> dict[str, float | None]:
+        """The margin of what each strategy holds, as if it were alone; ``manual`` is what is no strategy's."""
+        left = dict(seat.engine.core.book.net)
+        parts: dict[str, dict[str, int]] = {}
+        for name, book in seat.engine.figures.strategies().items():
+            parts[name] = {p.symbol: p.net_qty for p in book.held()}
+            for symbol, qty in parts[name].items():
+                left[symbol] = left.get(symbol, 0) - qty
+        rest = {symbol: qty for symbol, qty in left.items() if qty}
+        if rest:
+            parts.setdefault(_MANUAL, {}).update(rest)
+        found = {name: self._of(seat, net) for name, net in parts.items()}
+        return {name: one.total if isinstance(one, Margin) else None for name, one in found.items()}
+
+    def _legs(
+        self, seat: Seat, net: Mapping[str, int], params: Mapping[str, SpanParams]
+    ) -> tuple[list[Leg], list[str]]:
+        """Positions as legs, and what cannot be counted: contracts without terms, underlyings without parameters."""
+        book, legs, missing = seat.engine.core.book, list[Leg](), set[str]()
+        for symbol, qty in sorted(net.items()):
+            instrument = book.instruments.get(symbol)
+            if instrument is None:
+                missing.add(symbol)
+            elif qty and instrument.expiry is not None:  # shares are paid for in full
+                if instrument.underlying not in params:
+                    missing.add(instrument.underlying)
+                legs.append(book.leg(instrument, qty, self._clock()))
+        return legs, sorted(missing)
+
+    def _instrument(self, seat: Seat, request: OrderRequest) -> Instrument:
+        known = seat.engine.core.book.instruments.get(request.symbol)
+        return self._hub.listed[self._hub.by_symbol[request.symbol]] if known is None else known
+
+    def _basket_leg(self, seat: Seat, instrument: Instrument, request: OrderRequest) -> BasketLeg:
+        leg = seat.engine.core.book.leg(instrument, request.side.sign * request.order_qty, self._clock())
+        return BasketLeg(request.symbol, instrument.exchange, msgspec.structs.replace(leg, mark=self._price(request)))
+
+    def _price(self, request: OrderRequest) -> float:
+        return self._hub.mark(request.symbol) if request.price_p is None else request.price_p / 100.0
+
+    def _shares(self, contracts: Sequence[tuple[Instrument, OrderRequest]]) -> float | None:
+        """What shares to be bought cost, in full; None without a price."""
+        cost = sum(
+            request.order_qty * self._price(request)
+            for instrument, request in contracts
+            if instrument.expiry is None and request.side is Side.BUY
+        )
+        return cost if math.isfinite(cost) else None
+
+    def _covered(self, funds: Funds, margin: Margin, premium: float) -> dict[str, Any] | None:
+        """How cash and collateral cover a margin; a debit counts as cash still to be paid. None where unknown."""
+        if funds.cash_p is None or funds.collateral_p is None:
+            return None
+        cash, collateral = (funds.cash_p - funds.collateral_p) / 100.0, max(0, funds.collateral_p) / 100.0
+        found = funding(
+            margin,
+            max(0.0, cash),
+            collateral,
+            premium=premium + max(0.0, -cash),
+            on=ist_date(self._clock()),
+            rates=self._rates,
+        )
+        made: dict[str, Any] = msgspec.to_builtins(found)
+        return made
+
+    async def _beside(
+        self, seat: Seat, basket: Sequence[BasketLeg], params: Mapping[str, SpanParams]
+    ) -> dict[str, Any]:
+        """The broker's figure of the same basket, kept as a pair, and how far apart all pairs are."""
+        broker, pairs = seat.engine.broker, self._pairs
+        blank = dict.fromkeys(_BLANK)
+        if broker.name == "paper" or not basket:
+            said = "paper's margin is ours" if basket else "shares are paid for in full"
+            return blank | {"broker_text": f"{said}; there is nothing to compare with"}
+        try:
+            both = await beside(broker, basket, params, pairs)
+        except (Refused, BadData) as error:
+            return blank | {"broker_text": str(error)}
+        errors = None if pairs is None else pairs.errors(broker.name)
+        theirs: Margin = both.theirs
+        found: dict[str, Any] = {"broker_total": theirs.total, "broker_span": theirs.span}
+        found |= {"broker_exposure": theirs.exposure, "error": both.pair.error, "uncounted": list(both.uncounted)}
+        if errors is None:
+            return blank | found
+        more = {"pairs": errors.pairs, "median": errors.median, "p95": errors.p95, "broker_text": errors.text}
+        return blank | found | more
+
+
+def _rupees(paise: int | None) -> float | None:
+    return None if paise is None else paise / 100.0
