@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli.app import app
-from toolkit.cli.control import AccountOption, TokenOption, UrlOption, running
 from toolkit.errors import BadData, BadSetting
 
 if TYPE_CHECKING:
@@ -48,9 +47,13 @@ def margin(
         str | None,
         typer.Option("--broker", help="Ask it for the same basket, keep the pair; of running engines: only its."),
     ] = None,
-    account: AccountOption = None,
-    url: UrlOption = None,
-    token_file: TokenOption = None,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="ID", help="Of running engines: only this account.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the engine. [default: those of this home]")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File with the engine's token. [default: the engine's own]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Margin of legs on a recorded day, or of the running engines' positions with legs on top.
@@ -68,6 +71,8 @@ def margin(
         given = [name for name, value in unfit.items() if value is not None]
         if given:
             raise BadSetting(f"{given[0]} is of a recorded day; name it with --session")
+        from toolkit.cli.control import running
+
         with running(url, token_file, broker, account) as desks:
             _running(desks, legs, account, as_json)
         return
