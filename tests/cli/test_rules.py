@@ -49,6 +49,25 @@ def test_show_says_that_a_file_is_taken_or_stops_orders(home, capsys):
     assert "line 2: no kind of rule 'x'" in said(capsys)[1]
 
 
+def test_show_and_check_name_what_holds_over_all_accounts_together(home, capsys):
+    path = home / "rules.toml"
+    path.write_text(RULES + '[[across]]\nkind = "day_loss"\nmax_loss = "40000 Rs"\n')
+    assert run(["rules", "show", "--json"]) == 0
+    across = {rule["kind"]: rule for rule in json.loads(said(capsys)[0])["across"]}
+    assert across["day_loss"]["max_loss"] == "40000 Rs"
+    assert across["day_loss"]["name"] == "across-day_loss"
+    assert "max_drawdown" in across  # a standard one that the file does not name
+    assert run(["rules", "show"]) == 0
+    out = said(capsys)[0]
+    after = out[out.index("over the sum of a process's accounts:") :]
+    assert "across-day_loss" in after
+    assert "max_loss = 40000 Rs" in after
+    assert run(["rules", "check", str(path)]) == 0
+    assert "1 rules and 1 limits, 1 over all accounts, no mistake" in said(capsys)[0]
+    assert run(["rules", "check", str(path), "--json"]) == 0
+    assert [rule["kind"] for rule in json.loads(said(capsys)[0])["across"]] == ["day_loss"]
+
+
 def test_check_reads_a_file_or_names_the_line(home, capsys):
     path = home / "r.toml"
     path.write_text(RULES)

@@ -54,6 +54,7 @@ def show(
         "stopped": stopped or None,
         "limits": msgspec.to_builtins(limits),
         "rules": [described(rule) for rule in read.rules] if not stopped else [],
+        "across": [described(rule) for rule in read.across] if not stopped else [],
     }
     if as_json:
         print(json.dumps(found, indent=2, sort_keys=True, default=str))
@@ -78,13 +79,16 @@ def check(
 
     found = parse(_text(file), str(file), breakers=tables.breakers())
     shown = [described(rule) for rule in found.rules]
+    summed = [described(rule) for rule in found.across]
     if as_json:
         until = None if found.valid_until is None else found.valid_until.isoformat()
-        document = {"file": str(file), "limits": dict(found.limits), "rules": shown, "valid_until": until}
+        document = {"file": str(file), "limits": dict(found.limits), "rules": shown, "across": summed}
+        document["valid_until"] = until
         print(json.dumps(document, indent=2, sort_keys=True, default=str))
         return
-    print(f"{file}: {len(shown)} rules and {len(found.limits)} limits, no mistake")
-    for one in shown:
+    more = f", {len(summed)} over all accounts" if summed else ""
+    print(f"{file}: {len(shown)} rules and {len(found.limits)} limits{more}, no mistake")
+    for one in (*shown, *summed):
         print(f"  {one['name']}: {one['does']}")
 
 
@@ -211,8 +215,9 @@ def _print(found: dict[str, Any]) -> None:
     print("limits:")
     for name, value in found["limits"].items():
         print(f"  {name} = {value}")
-    print("rules:")
-    for rule in found["rules"]:
-        skip = ("name", "kind", "phase", "does")
-        given = ", ".join(f"{k} = {v}" for k, v in rule.items() if k not in skip and v is not None)
-        print(f"  {rule['name']}: {rule['does']} ({given})")
+    for title, section in (("rules:", "rules"), ("over the sum of a process's accounts:", "across")):
+        print(title)
+        for rule in found[section]:
+            skip = ("name", "kind", "phase", "does")
+            given = ", ".join(f"{k} = {v}" for k, v in rule.items() if k not in skip and v is not None)
+            print(f"  {rule['name']}: {rule['does']} ({given})")
