@@ -82,6 +82,17 @@ def test_a_future_margin():
     assert span_margin([future(-75)], PARAMS).total == pytest.approx(margin.total)
 
 
+def test_an_option_of_more_than_nine_months_is_scanned_wider_and_a_future_is_not():
+    params = default_params(SPOT, 0.12)
+    assert params.long_scan == pytest.approx(0.177 * SPOT)
+    near, far = (span_margin([leg(-75, tte=years)], params) for years in (0.75, 0.7501))
+    wide = msgspec.structs.replace(params, price_scan=params.long_scan)
+    assert far.scan == span_margin([leg(-75, tte=0.7501)], wide).scan > 1.3 * near.scan
+    assert span_margin([future(75, tte=0.9)], params).scan == pytest.approx(75 * params.price_scan)
+    assert default_params(SPOT, 0.12, on=dt.date(2020, 6, 1)).long_from == math.inf
+    assert default_params(SPOT, 0.30, stock=True).long_from == math.inf
+
+
 def test_a_calendar_spread_is_charged_not_free():
     spread = span_margin([future(75), future(-75, tte=36 / 365)], PARAMS)
     assert spread.scan == 0.0
@@ -271,12 +282,13 @@ def slow_margin(legs, p):
     value = exposure = addon = minimum = 0.0
     for one in legs:
         last_day = one.tte < 1.5 / 365
-        array = risk_array(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, p.price_scan, p.vol_scan, one.mark)
+        scan = p.long_scan if one.cp and one.tte > p.long_from else p.price_scan
+        array = risk_array(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, scan, p.vol_scan, one.mark)
         to = alone if last_day else sums
         for j in range(16):
             to[j] += one.qty * float(array[j])
         if not last_day:
-            unit = float(composite_delta(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, p.price_scan))
+            unit = float(composite_delta(one.cp, one.strike, one.tte, p.spot, p.vol, p.rate, scan))
             delta[one.tte] = delta.get(one.tte, 0.0) + one.qty * unit
         if one.cp == 0:
             exposure += abs(one.qty) * p.spot * p.exposure_rate
@@ -294,7 +306,9 @@ def slow_margin(legs, p):
 
 CONTRACTS = st.dictionaries(
     st.tuples(
-        st.sampled_from([24000.0, 24500.0, 27500.0]), st.sampled_from([1, -1]), st.sampled_from([1 / 365, WEEK, 0.1])
+        st.sampled_from([24000.0, 24500.0, 27500.0]),
+        st.sampled_from([1, -1]),
+        st.sampled_from([1 / 365, WEEK, 0.1, 0.8]),
     ),
     st.integers(-10, 10).filter(bool),
     min_size=1,

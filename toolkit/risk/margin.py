@@ -203,8 +203,9 @@ def make_cells(legs: Sequence[Leg], p: SpanParams) -> Floats:
     tte = np.array([leg.tte for leg in legs])
     strike = np.array([leg.strike for leg in legs])
     cells = np.zeros((len(legs), kernels.CELLS))
-    cells[:, :16] = risk_array(cp, strike, tte, p.spot, p.vol, p.rate, p.price_scan, p.vol_scan, math.nan)
-    cells[:, kernels.COMPOSITE] = composite_delta(cp, strike, tte, p.spot, p.vol, p.rate, p.price_scan)
+    scan = np.where((cp != 0.0) & (tte > p.long_from), p.long_scan, p.price_scan)
+    cells[:, :16] = risk_array(cp, strike, tte, p.spot, p.vol, p.rate, scan, p.vol_scan, math.nan)
+    cells[:, kernels.COMPOSITE] = composite_delta(cp, strike, tte, p.spot, p.vol, p.rate, scan)
     cells[:, kernels.MODEL] = model_value(cp, np.full_like(cp, p.spot), strike, tte, p.vol, p.rate)
     cells[:, kernels.OPTION] = cp != 0.0
     cells[:, kernels.TTE] = tte

@@ -47,7 +47,6 @@ _TOGETHER: Final = 256
 """Contracts of one pass: their 17 values stay in the cache, and in memory that is not asked of the system anew."""
 
 
-
 class FiledContract(msgspec.Struct, frozen=True):
     """What the clearing corporation's file says of one contract, rupees a long unit."""
 
@@ -75,6 +74,8 @@ class SpanParams(msgspec.Struct, frozen=True, kw_only=True):
         Fractions; one vol for all strikes and expiries.
     rate : float
         Continuous, a year.
+    long_scan, long_from : float
+        Price scan range in rupees of options whose ``tte`` exceeds ``long_from`` years; 0 and infinity: none differ.
     exposure_rate, far_rate, far_from : float
         Extreme loss margin of short options and futures; the rate of short options that are out of the money
         by more than ``far_from`` of the spot.
@@ -106,6 +107,8 @@ class SpanParams(msgspec.Struct, frozen=True, kw_only=True):
     price_scan: float
     vol_scan: float = 0.04
     rate: float = 0.0
+    long_scan: float = 0.0
+    long_from: float = math.inf
     exposure_rate: float = 0.02
     far_rate: float = 0.0
     far_from: float = math.inf
@@ -148,8 +151,8 @@ def default_params(
 
     Notes
     -----
-    The price scan range is the larger of a floor (9.3 % for an index, 14.2 % for a share) and
-    6 sigma scaled by the root of two days; the vol scan range a quarter of the vol in whole
+    The price scan range is the larger of a floor (9.3 % for an index, 17.7 % for its options of more
+    than nine months, 14.2 % for a share) and 6 sigma scaled by the root of two days; the vol scan range a quarter of the vol in whole
     points, at least 4 (10) points. Both agree with the files of 4-Jan-2021 and 2-Sep-2025
     (13.10 % and 9.3 %; 7 and 4 points) when given the files' vol. The file's vol is not
     published elsewhere, so a vol from market prices makes an estimate.
@@ -175,6 +178,8 @@ def default_params(
         vol=vol,
         rate=rate,
         price_scan=spot * max(of("price_scan_floor"), sigmas),
+        long_scan=spot * max(of("price_scan_floor_long", 0.0), sigmas),
+        long_from=of("price_scan_long_months", math.inf) / 12.0,
         vol_scan=max(of("vol_scan_floor"), round(of("vol_scan_share") * vol, 2)),
         exposure_rate=of("exposure"),
         far_rate=of("exposure_far", 0.0),
