@@ -228,6 +228,18 @@ class Judge(PaperBroker):
         return dict(self._orders)
 
 
+def die(engine) -> None:
+    """End an engine as kill -9 does: nothing is flushed, tidied or said."""
+    engine.watch.ended = True
+    for task in [*engine.watch._loops, *engine._tasks, *engine.wire._last.values()]:
+        task.cancel()
+    engine._pen.backlog = []
+    engine._pen.journal._db.close()
+    os.close(engine._lease._file)
+    engine._lease._file = -1
+    engine._pen = None
+
+
 class Pit:
     """A live engine on a judge, in time by hand; ``crash`` and ``open`` again as often as wanted."""
 
@@ -270,16 +282,7 @@ class Pit:
         return self.engine
 
     async def crash(self) -> None:
-        """Die as by kill -9: nothing is flushed, tidied or said."""
-        engine = self.engine
-        engine.watch.ended = True
-        for task in [*engine.watch._loops, *engine._tasks, *engine.wire._last.values()]:
-            task.cancel()
-        engine._pen.backlog = []
-        engine._pen.journal._db.close()
-        os.close(engine._lease._file)
-        engine._lease._file = -1
-        engine._pen = None
+        die(self.engine)
         await self.hours.calm()
 
     def buy(self, cl_ord_id, price_p=9000, **more) -> OrderRequest:
@@ -326,3 +329,9 @@ async def pit(tmp_path):
             one.broker.hanging.set()
             await one.engine.stop()
         await one.broker.close()
+
+
+@pytest.fixture
+def kill():
+    """``kill(engine)``: end it as kill -9 does."""
+    return die
