@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import socket
 import ssl
+import tempfile
 import threading
 from pathlib import Path
 
@@ -41,14 +42,17 @@ def shared():
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_home(tmp_path_factory):
-    """Tests write their state under a folder of their own; the kernels' cache stays shared."""
-    before = os.environ.get("TOOLKIT_HOME")
-    os.environ["TOOLKIT_HOME"] = str(tmp_path_factory.mktemp("home"))
+    """Tests write their state and their leases under folders of their own; the kernels' cache stays shared."""
+    own = {"TOOLKIT_HOME": str(tmp_path_factory.mktemp("home")), "TMPDIR": str(tmp_path_factory.mktemp("tmp"))}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    tempfile.tempdir = None  # it is read again
     yield
-    if before is None:
-        os.environ.pop("TOOLKIT_HOME")
-    else:
-        os.environ["TOOLKIT_HOME"] = before
+    for name, value in before.items():
+        os.environ.pop(name)
+        if value is not None:
+            os.environ[name] = value
+    tempfile.tempdir = None
 
 
 def pytest_report_teststatus(report, config):
