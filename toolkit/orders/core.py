@@ -219,7 +219,7 @@ class Core(Projection):
         after, anomaly = apply(order, report)
         if after == order and (anomaly is None or mark(anomaly) in self._odd):
             return []
-        return [self._write(report.recv_ns, "report", report.cl_ord_id, report), Tell(report)]
+        return [self._write_report(order, report, (after, anomaly)), Tell(report)]
 
     def on_settlement(self, now_ns: int, fills: Iterable[Fill]) -> list[Effect]:
         """Book the closing of expired positions at their settlement values."""

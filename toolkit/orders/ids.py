@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
+from functools import lru_cache
 from typing import Final
 
 from toolkit.errors import BadData
@@ -47,6 +48,7 @@ def sequence(cl_ord_id: str, day: dt.date, account: str) -> int:
     return int(tail, 36)
 
 
+@lru_cache(maxsize=64)
 def _prefix(day: dt.date, account: str) -> str:
     return f"{day.year % 100:02d}{day.month:02d}{day.day:02d}" + _base36(
         zlib.crc32(account.encode()) % 36**_ACCOUNT, _ACCOUNT

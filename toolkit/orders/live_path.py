@@ -129,7 +129,7 @@ class EffectPath:
             self._engine.monitor.on_stage(cl_ord_id, name, self._engine.mono())
 
     def decided(self, effects: Sequence[Effect], began_ns: int) -> None:
-        """Note the stages of orders that a strategy decided on at a monotonic time."""
+        """Note the stages of orders that were asked for at a monotonic time and passed the rules."""
         if self._engine.monitor is not None:
             for effect in effects:
                 if isinstance(effect, SendNew):

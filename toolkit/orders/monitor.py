@@ -20,6 +20,7 @@ from toolkit.types import Order, OrdStatus
 __all__ = ["KEPT", "STAGES", "Alarm", "Histogram", "Monitor", "Outcome"]
 
 STAGES: Final = ("signal", "risk", "journal", "wire", "ack", "fill")
+_PLACES: Final = {name: place for place, name in enumerate(STAGES)}
 KEPT: Final = 10_000
 _S: Final = 1_000_000_000
 _SUB: Final = 32
@@ -156,7 +157,7 @@ class Monitor:
     def __init__(self, patience_ns: Mapping[OrdStatus, int] = _PATIENCE_NS, traded: Traded | None = None) -> None:
         self._patience = dict(patience_ns)
         self.traded = traded
-        self._marks: dict[str, dict[str, int]] = {}
+        self._marks: dict[str, list[int | None]] = {}
         self._stages = {name: Histogram() for name in (*STAGES[1:], "total")}
         self._lives: dict[str, _Life] = {}
         self._states: dict[str, Histogram] = {}
@@ -169,17 +170,24 @@ class Monitor:
         """Note that an order reached a stage, at monotonic nanoseconds; a repeat of a stage is passed over.
 
         The time since the stage before it goes into that stage's histogram; ``total`` is signal to fill.
+        What comes after the fill belongs to no life any more.
         """
-        marks = self._marks.setdefault(cl_ord_id, {})
-        if stage in marks:
+        place, marks = _PLACES[stage], self._marks.get(cl_ord_id)
+        if marks is None:
+            if stage == STAGES[-1] or (place > 1 and cl_ord_id not in self._lives):
+                return
+            marks = self._marks[cl_ord_id] = [None] * len(STAGES)
+        elif marks[place] is not None:
             return
-        marks[stage] = at_ns
-        before = [marks[s] for s in STAGES[: STAGES.index(stage)] if s in marks]
-        if before:
-            self._stages[stage].add(at_ns - before[-1])
+        marks[place] = at_ns
+        for earlier in range(place - 1, -1, -1):
+            before = marks[earlier]
+            if before is not None:
+                self._stages[stage].add(at_ns - before)
+                break
         if stage == STAGES[-1]:
-            if STAGES[0] in marks:
-                self._stages["total"].add(at_ns - marks[STAGES[0]])
+            if (began := marks[0]) is not None:
+                self._stages["total"].add(at_ns - began)
             del self._marks[cl_ord_id]
 
     def follows(self, cl_ord_id: str) -> bool:

@@ -34,6 +34,9 @@ from toolkit.types import (
 
 __all__ = ["NOTES", "Gate", "Projection", "mark"]
 
+_ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
+_PLACED: Final = msgspec.json.Decoder(Placed).decode
+_REPORT: Final = msgspec.json.Decoder(ExecutionReport).decode
 Gate = Callable[[OrderRequest, int], tuple[Denial, ...]]
 """Reasons of the engine's own against an order (no link, a guard of the account): ``gate(order, now_ns)``."""
 
@@ -150,8 +153,15 @@ class Projection:
 
     def _write(self, ts_ns: int, kind: str, cl_ord_id: str, payload: object) -> Record:
         """Make a record and fold it in: the live core and a rebuilt one take the same path."""
-        record = Record(ts_ns, kind, cl_ord_id, msgspec.json.encode(payload, order="deterministic"))
+        record = Record(ts_ns, kind, cl_ord_id, _ENCODE(payload))
         self._fold(record)
+        return record
+
+    def _write_report(self, order: Order, report: ExecutionReport, outcome: tuple[Order, Anomaly | None]) -> Record:
+        """The same for a report whose outcome is known: what a rebuilt core will read decides, as there."""
+        record = Record(report.recv_ns, "report", report.cl_ord_id, _ENCODE(report))
+        read = _REPORT(record.payload)
+        self._settle(order, read, *(outcome if read == report else apply(order, read)))
         return record
 
     def _fold(self, record: Record) -> None:
@@ -172,7 +182,7 @@ class Projection:
         self._seq = 0
 
     def _fold_order(self, record: Record) -> None:
-        placed = msgspec.json.decode(record.payload, type=Placed)
+        placed = _PLACED(record.payload)
         order = placed.order
         self._asked[record.cl_ord_id] = order if placed.asked == order else placed.asked
         self._count_id(record.cl_ord_id)
@@ -249,7 +259,7 @@ class Projection:
         )
 
     def _fold_report(self, record: Record) -> None:
-        self._absorb(msgspec.json.decode(record.payload, type=ExecutionReport))
+        self._absorb(_REPORT(record.payload))
 
     def _fold_external(self, record: Record) -> None:
         request = msgspec.json.decode(record.payload, type=OrderRequest)
@@ -322,14 +332,18 @@ class Projection:
             text = f"{report.cl_ord_id}: report names no order of ours"
             self._note_odd(Anomaly("unknown_order", report.cl_ord_id, report.exec_id, report.ts_ns, text))
             return
-        after, anomaly = apply(order, report)
+        self._settle(order, report, *apply(order, report))
+
+    def _settle(self, order: Order, report: ExecutionReport, after: Order, anomaly: Anomaly | None) -> None:
+        """Take over what a report made of an order."""
         if anomaly is not None:
             self._note_odd(anomaly)
         self.orders[report.cl_ord_id] = after
         if not after.is_open:
             self._open.pop(report.cl_ord_id, None)
         self.book.on_order(order, after)
-        self._keep_fills(order, after, report)
+        if after.execs is not order.execs or after.busts is not order.busts:
+            self._keep_fills(order, after, report)
         self._roll(after, report.ts_ns)
 
     def _note_odd(self, anomaly: Anomaly) -> None:

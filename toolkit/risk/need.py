@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from toolkit.risk.book import RiskBook
 
 __all__ = ["Need"]
+
+
+_OUT: Final = (False, False)
 
 
 class Shape(NamedTuple):
@@ -44,6 +47,8 @@ class Need:
         self._known: set[str] = set()
         self._stale: set[str] = set()
         self._shape: Shape | None = None
+        self._kin: dict[str, tuple[bool, bool]] = {}
+        self._moved_in: set[str] = set()
         self._keys: list[int] = []
         self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._all_quoted = False
@@ -53,7 +58,7 @@ class Need:
     def touch(self, symbol: str) -> None:
         """Note that a contract's position or open orders changed."""
         self._stale.add(symbol)
-        self._shape = None
+        self._moved_in.add(symbol)
 
     def reset(self) -> None:
         """Start over: terms or positions were replaced."""
@@ -61,10 +66,14 @@ class Need:
         self._shape = None
 
     def shape(self) -> Shape:
-        """Which contracts the account is in, kept until one changes."""
+        """Which contracts the account is in, kept until it comes into one or leaves one."""
+        book = self._book
+        if self._shape is not None and any(self._kin.get(s, _OUT) != self._place(s) for s in self._moved_in):
+            self._shape = None
+        self._moved_in.clear()
         if self._shape is None:
-            book = self._book
-            terms = [(s, book.instruments.get(s)) for s in {*book.net, *book.resting}]
+            self._kin = {s: self._place(s) for s in {*book.net, *book.resting}}
+            terms = [(s, book.instruments.get(s)) for s in self._kin]
             self._shape = Shape(
                 unlisted=tuple(sorted(symbol for symbol in book.net if symbol not in book.instruments)),
                 underlyings=frozenset(one.underlying for _, one in terms if one is not None),
@@ -73,6 +82,10 @@ class Need:
                 ),
             )
         return self._shape
+
+    def _place(self, symbol: str) -> tuple[bool, bool]:
+        """Whether a contract is held, and whether an order of it is open."""
+        return symbol in self._book.net, symbol in self._book.resting
 
     def after_p(self, symbol: str, side: Side, qty: int, now_ns: int) -> int:
         """Margin in paise of positions, open orders and ``qty`` more units of a listed contract."""
