@@ -9,13 +9,14 @@ import polars as pl
 
 from toolkit.oi.book import Book, Record, Series
 from toolkit.oi.config import OIConfig
+from toolkit.oi.engine import OIShiftEngine
 from toolkit.oi.events import Event, events_frame, thresholds_of
 from toolkit.oi.futures import FuturesBook
 from toolkit.oi.layout import blocks
 from toolkit.oi.prepare import prepare_chain, quality_frame
-from toolkit.oi.result import ShiftResult, levels_frame, shifts_frame
+from toolkit.oi.result import ShiftResult, levels_frame, run_counts, shifts_frame
 
-__all__ = ["oi_shift", "run_counts"]
+__all__ = ["oi_shift", "walk"]
 
 
 def oi_shift(
@@ -52,8 +53,6 @@ def oi_shift(
     """
     chosen = OIConfig() if config is None else config
     if chosen.burst == "quiet":
-        from toolkit.oi.engine import OIShiftEngine
-
         return OIShiftEngine(chosen).consume(frame, futures=futures, anchor=anchor)
     limits = thresholds_of(chosen)
     prepared = prepare_chain(frame, chosen)
@@ -106,23 +105,3 @@ def walk(book: Book, work: list[tuple[Series, Record]]) -> list[Event]:
             book.remember(pending)
             seen, pending = [], []
     return events
-
-
-def run_counts(levels: pl.DataFrame, rows: list[tuple[str, list[Record]]]) -> dict[str, tuple[int, str]]:
-    """Quality of a run: what the rules that need memory did, contract by contract."""
-    sums = levels.select(
-        pl.col("fresh").sum(), *(pl.col(c).sum() for c in ("carried", "excluded", "new_accounted", "new_unknown"))
-    ).row(0)
-    fresh, carried, excluded, accounted, unknown = (int(v or 0) for v in sums)
-    restated = sum(r.restated for _, found in rows for r in found)
-    redated = [r for _, found in rows for r in found if r.redated_from is not None]
-    moved = ", ".join(f"{r.redated_from} to {r.expiry}" for r in redated)
-    return {
-        "bursts": (levels.height, f"{fresh} of them fresh"),
-        "carried_forward": (carried, "contracts missing from a burst that kept their last OI"),
-        "excluded_too_old": (excluded, "contracts missing for longer than max_age_s"),
-        "new_strike_accounted": (accounted, "contracts that appeared with volume enough for their OI: from 0"),
-        "new_strike_unknown_before": (unknown, "contracts that appeared with more OI than volume: nothing created"),
-        "restated": (restated, "contracts whose reported change disagrees with ours"),
-        "redated": (len(redated), moved),
-    }

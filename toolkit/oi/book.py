@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from toolkit.oi.arrays import UNKNOWN, Ints
 from toolkit.oi.config import OIConfig, SessionDays, Threshold
@@ -17,7 +18,7 @@ from toolkit.oi.layout import NO_CHANGE, Block
 from toolkit.oi.measures import fill_prices
 from toolkit.oi.scores import History
 
-__all__ = ["Book", "Record", "Series"]
+__all__ = ["Book", "OpenBurst", "Record", "Series"]
 
 EPOCH = dt.date(1970, 1, 1)
 
@@ -220,3 +221,18 @@ class Book:
         """Add (day, days to expiry, bucket, metrics) of finished bursts to the history."""
         for day, dte, bucket, metrics in pending:
             self.history.add(day, dte, bucket, metrics)
+
+
+@dataclass(slots=True)
+class OpenBurst:
+    """The newest burst of an underlying: it may still receive rows of its stamp, so the state before it is kept."""
+
+    ts_ns: int = -1
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    blocks: dict[dt.date, Block] = field(default_factory=dict)
+    before: dict[dt.date, Series | None] = field(default_factory=dict)
+    moved: dict[dt.date, dt.date] = field(default_factory=dict)
+    records: dict[dt.date, Record] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    pending: list[tuple[int, int, int, Any]] = field(default_factory=list)
+    roll: Latches = field(default_factory=Latches)

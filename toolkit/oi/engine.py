@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 
-from toolkit.oi.batch import run_counts
-from toolkit.oi.book import Book, Record, Series
+from toolkit.oi.book import Book, OpenBurst, Record
 from toolkit.oi.config import OIConfig
-from toolkit.oi.detect import Latches
 from toolkit.oi.events import Event, event_id, events_frame, thresholds_of
 from toolkit.oi.futures import FuturesBook
 from toolkit.oi.layout import Block, blocks
 from toolkit.oi.memento import dump_engine, load_engine
 from toolkit.oi.prepare import prepare_chain, quality_frame
-from toolkit.oi.result import ShiftResult, levels_frame, shifts_frame
+from toolkit.oi.result import ShiftResult, levels_frame, run_counts, shifts_frame
 from toolkit.oi.ticks import Tape
 
 __all__ = ["OIShiftEngine"]
 
 CHAIN_MARK: Final = "strike_p"
-
-
-@dataclass(slots=True)
-class OpenBurst:
-    """The newest burst of an underlying: it may still receive rows of its stamp, so the state before it is kept."""
-
-    ts_ns: int = -1
-    frames: list[pl.DataFrame] = field(default_factory=list)
-    blocks: dict[dt.date, Block] = field(default_factory=dict)
-    before: dict[dt.date, Series | None] = field(default_factory=dict)
-    moved: dict[dt.date, dt.date] = field(default_factory=dict)
-    records: dict[dt.date, Record] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
-    pending: list[tuple[int, int, int, Any]] = field(default_factory=list)
-    roll: Latches = field(default_factory=Latches)
 
 
 class OIShiftEngine:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from toolkit.errors import BadData
-from toolkit.oi.book import Book, Record, Series
+from toolkit.oi.book import Book, OpenBurst, Record, Series
 from toolkit.oi.config import OIConfig
 from toolkit.oi.core import ExpiryCore
 from toolkit.oi.detect import ExpiryEvents, Latches
@@ -70,8 +70,6 @@ def dump_engine(engine: OIShiftEngine) -> bytes:
 
 def load_engine(engine: OIShiftEngine, state: bytes) -> None:
     """Replace the engine's memory by ``state``; unchanged when that is refused."""
-    from toolkit.oi.engine import OpenBurst
-
     try:
         held = msgspec.msgpack.decode(state)
         version, owner = held["version"], held["config"]

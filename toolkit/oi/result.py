@@ -13,7 +13,7 @@ import polars as pl
 from toolkit.oi.book import Record
 from toolkit.oi.columns import LEVEL_INTS, LEVELS, SHIFT_INTS, SHIFTS
 
-__all__ = ["ShiftResult", "levels_frame", "shifts_frame"]
+__all__ = ["ShiftResult", "levels_frame", "run_counts", "shifts_frame"]
 
 IST: Final = "Asia/Kolkata"
 TS: Final[Any] = pl.Datetime("us", IST)
@@ -91,3 +91,23 @@ def _columns(names: Sequence[str], ints: frozenset[str], values: Any) -> list[pl
 
 def _ordered(frame: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return frame.sort(by, maintain_order=True)
+
+
+def run_counts(levels: pl.DataFrame, rows: list[tuple[str, list[Record]]]) -> dict[str, tuple[int, str]]:
+    """Quality of a run: what the rules that need memory did, contract by contract."""
+    sums = levels.select(
+        pl.col("fresh").sum(), *(pl.col(c).sum() for c in ("carried", "excluded", "new_accounted", "new_unknown"))
+    ).row(0)
+    fresh, carried, excluded, accounted, unknown = (int(v or 0) for v in sums)
+    restated = sum(r.restated for _, found in rows for r in found)
+    redated = [r for _, found in rows for r in found if r.redated_from is not None]
+    moved = ", ".join(f"{r.redated_from} to {r.expiry}" for r in redated)
+    return {
+        "bursts": (levels.height, f"{fresh} of them fresh"),
+        "carried_forward": (carried, "contracts missing from a burst that kept their last OI"),
+        "excluded_too_old": (excluded, "contracts missing for longer than max_age_s"),
+        "new_strike_accounted": (accounted, "contracts that appeared with volume enough for their OI: from 0"),
+        "new_strike_unknown_before": (unknown, "contracts that appeared with more OI than volume: nothing created"),
+        "restated": (restated, "contracts whose reported change disagrees with ours"),
+        "redated": (len(redated), moved),
+    }

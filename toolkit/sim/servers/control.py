@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -12,12 +12,9 @@ from toolkit.sim.kite_form import WireRefusal
 from toolkit.sim.servers.faults import FAULTS, Fault, parse_fault
 from toolkit.sim.servers.http import Call, Reply, json_reply
 from toolkit.sim.servers.load import read_at
+from toolkit.sim.servers.server import LoopbackServer
 
-if TYPE_CHECKING:
-    from toolkit.sim.servers.kite_server import KiteServer
-    from toolkit.sim.servers.server import LoopbackServer
-
-__all__ = ["Control", "KiteControl"]
+__all__ = ["Control"]
 
 _ROOT: Final = "/__sim/"
 
@@ -124,61 +121,3 @@ class Control:
     def _expire(self, call: Call, body: dict[str, Any]) -> dict[str, bool]:
         self.server.expire()
         return {"expired": True}
-
-
-class KiteControl(Control):
-    """The control calls of a simulated Kite."""
-
-    def __init__(self, server: KiteServer) -> None:
-        super().__init__(server)
-        self.kite = server
-        self.acts |= {
-            "POST carry": self._carry,
-            "POST order": self._order,
-            "POST cancel": self._cancel,
-            "POST drop": lambda call, body: {"dropped": server.tickers.drop(int(body.get("code", 0)))},
-            "POST login": lambda call, body: {"request_token": server.app.request_token()},
-            "POST redirect": self._redirect,
-            "POST say": self._say,
-        }
-
-    def more_state(self) -> dict[str, Any]:
-        """Tickers, orders, trades and net units by name."""
-        app = self.kite.app
-        return {
-            "tickers": self.kite.tickers.state(),
-            "orders": len(app.book.orders),
-            "trades": len(app.book.trades),
-            "net": {self.kite.world.roster.by_key[k].name: q for k, q in app.money.net().items()},
-        }
-
-    def _carry(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
-        """Bring a position over from the day before."""
-        listed = self.kite.world.roster.by_name[body["exchange"], body["tradingsymbol"]]
-        price_p = round(float(body["average_price"]) * 100)
-        self.kite.app.money.carry(listed, body.get("product", "NRML"), int(body["quantity"]), price_p)
-        return {"net": self.kite.app.money.net().get(listed.key, 0)}
-
-    def _order(self, call: Call, body: dict[str, Any]) -> Any:
-        """An order that the user places elsewhere: same account, no rate limit, no faults."""
-        form = {name: str(value) for name, value in body.items()}
-        made = self.kite.app.book.place(form.get("variety", "regular"), form)
-        self.kite.tell()
-        return made
-
-    def _cancel(self, call: Call, body: dict[str, Any]) -> Any:
-        made = self.kite.app.book.cancel("regular", str(body["order_id"]))
-        self.kite.tell()
-        return made
-
-    def _redirect(self, call: Call, body: dict[str, Any]) -> dict[str, str]:
-        self.kite.app.redirect_url = str(body["url"])
-        return {"url": self.kite.app.redirect_url}
-
-    def _say(self, call: Call, body: dict[str, Any]) -> dict[str, int]:
-        """Send a text frame as it is to every ticker: ``{"frame": {"type": "message", "data": "..."}}``."""
-        frame = msgspec.json.encode(body["frame"]).decode()
-        held = list(self.kite.tickers.tickers.values())
-        for ticker in held:
-            ticker.send(frame)
-        return {"told": len(held)}

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.sim.kite_form import WireRefusal
 from toolkit.sim.servers.clock import SimClock
-from toolkit.sim.servers.control import KiteControl
+from toolkit.sim.servers.control import Control
 from toolkit.sim.servers.faults import FaultBox
 from toolkit.sim.servers.http import Call, Reply, json_reply, send
 from toolkit.sim.servers.kite import KiteApp
@@ -20,7 +21,7 @@ from toolkit.sim.servers.kite_feed import CALL, TickerBoard
 from toolkit.sim.servers.record import Record, redacted
 from toolkit.sim.servers.server import LoopbackServer
 
-__all__ = ["KiteServer"]
+__all__ = ["KiteControl", "KiteServer"]
 
 _TICKERS: Final = 3
 
@@ -118,3 +119,61 @@ class KiteServer(LoopbackServer):
         self.app.expire()
         self.tickers.drop(1000)
         self.write([{"kind": "token", "what": "expired"}])
+
+
+class KiteControl(Control):
+    """The control calls of a simulated Kite."""
+
+    def __init__(self, server: KiteServer) -> None:
+        super().__init__(server)
+        self.kite = server
+        self.acts |= {
+            "POST carry": self._carry,
+            "POST order": self._order,
+            "POST cancel": self._cancel,
+            "POST drop": lambda call, body: {"dropped": server.tickers.drop(int(body.get("code", 0)))},
+            "POST login": lambda call, body: {"request_token": server.app.request_token()},
+            "POST redirect": self._redirect,
+            "POST say": self._say,
+        }
+
+    def more_state(self) -> dict[str, Any]:
+        """Tickers, orders, trades and net units by name."""
+        app = self.kite.app
+        return {
+            "tickers": self.kite.tickers.state(),
+            "orders": len(app.book.orders),
+            "trades": len(app.book.trades),
+            "net": {self.kite.world.roster.by_key[k].name: q for k, q in app.money.net().items()},
+        }
+
+    def _carry(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+        """Bring a position over from the day before."""
+        listed = self.kite.world.roster.by_name[body["exchange"], body["tradingsymbol"]]
+        price_p = round(float(body["average_price"]) * 100)
+        self.kite.app.money.carry(listed, body.get("product", "NRML"), int(body["quantity"]), price_p)
+        return {"net": self.kite.app.money.net().get(listed.key, 0)}
+
+    def _order(self, call: Call, body: dict[str, Any]) -> Any:
+        """An order that the user places elsewhere: same account, no rate limit, no faults."""
+        form = {name: str(value) for name, value in body.items()}
+        made = self.kite.app.book.place(form.get("variety", "regular"), form)
+        self.kite.tell()
+        return made
+
+    def _cancel(self, call: Call, body: dict[str, Any]) -> Any:
+        made = self.kite.app.book.cancel("regular", str(body["order_id"]))
+        self.kite.tell()
+        return made
+
+    def _redirect(self, call: Call, body: dict[str, Any]) -> dict[str, str]:
+        self.kite.app.redirect_url = str(body["url"])
+        return {"url": self.kite.app.redirect_url}
+
+    def _say(self, call: Call, body: dict[str, Any]) -> dict[str, int]:
+        """Send a text frame as it is to every ticker: ``{"frame": {"type": "message", "data": "..."}}``."""
+        frame = msgspec.json.encode(body["frame"]).decode()
+        held = list(self.kite.tickers.tickers.values())
+        for ticker in held:
+            ticker.send(frame)
+        return {"told": len(held)}
