@@ -31,6 +31,7 @@ __all__ = [
     "calendar",
     "charges",
     "contracts",
+    "is_share",
     "margins",
     "order_to_trade",
     "position_limits",
@@ -279,6 +280,11 @@ def contracts() -> ContractRules:
         underlyings={row.underlying: row for row in underlyings},
         calendars={name: calendar(name) for name in ("NSE", "BSE")},
     )
+
+
+def is_share(underlying: str) -> bool:
+    """Whether an underlying is a share: no index of ours goes by the name."""
+    return underlying not in contracts().underlyings
 
 
 def _lots() -> list[LotRow]:

@@ -60,7 +60,7 @@ class Rig:
         self.seat = SimpleNamespace(engine=engine, account="A", broker="paper")
         hub = SimpleNamespace(mark=lambda symbol: self.marks.get(symbol, math.nan))
         params = {"NIFTY": default_params(25_000.0, 0.12)}
-        self.margins = Margins(hub, lambda: self.now_ns, lambda: params)
+        self.margins = Margins(hub, lambda: self.now_ns, lambda names: params)
 
 
 def asked(symbol=CE, side=Side.SELL, qty=65, **more):

@@ -186,3 +186,24 @@ def test_running_sums_equal_the_sums_over_all_orders(events):
     assert book.open_value_p == sum(o.leaves_qty * o.request.price_p for o in live)
     for side in Side:
         assert book.open_qty("P", side) == sum(o.leaves_qty for o in live if o.request.side is side)
+
+
+def test_a_shares_option_asks_for_delivery_margin_by_trading_days():
+    from toolkit import tables
+    from toolkit.risk.margin import span_margin
+
+    expiry, wednesday = dt.date(2026, 7, 28), dt.date(2026, 7, 22)  # four sessions, six days
+    call = contract("C", 3, underlying="RELIANCE", expiry=expiry, strike_p=100_000, option_type=OptionType.CE)
+    far = contract("FAR", 4, expiry=dt.date(2026, 9, 29))
+    book = RiskBook([call, far])
+    params = default_params(1100.0, 0.25, stock=True)
+    before = span_margin([book.leg(call, 500, ist_ns(wednesday))], params)
+    calendars = {name: tables.calendar(name) for name in ("NSE", "BSE")}
+    book.count_sessions(wednesday, calendars)
+    assert book.sessions_left == {("NSE", expiry): 4}
+    after = span_margin([book.leg(call, 500, ist_ns(wednesday))], params)
+    assert (before.delivery, after.delivery) == (0.0, pytest.approx(0.10 * (params.price_scan / 1100.0) * 1000.0 * 500))
+    book.count_sessions(expiry, calendars)
+    assert book.sessions_left == {("NSE", expiry): 0}
+    book.count_sessions(dt.date(2080, 1, 1), calendars)  # past the calendar: nothing is known
+    assert book.sessions_left == {}

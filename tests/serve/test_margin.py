@@ -42,7 +42,7 @@ def test_legs_come_in_the_order_that_never_needs_more_than_it_must(api):
 def test_ours_is_the_margin_room_s_figure_of_the_same_legs(served, api):
     async def made():
         station = served.server.station
-        book, params = station.seats["PAPER"].engine.core.book, station.lookout.sources.params()
+        book, params = station.seats["PAPER"].engine.core.book, station.lookout.sources.params(["NIFTY"])
         listed = {i.symbol: i for i in station.hub.listed.values()}
         legs = [book.leg(listed[s], q, station.clock()) for s, q in ((CE, -130), (WING, 130))]
         marks = {CE: 112.05, WING: 40.0}

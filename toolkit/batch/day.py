@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from toolkit import tables
 from toolkit.batch.stopwatch import Stopwatch
 from toolkit.batch.tape import COLUMNS, Tape
 from toolkit.calendar import ist_date, to_ist
@@ -181,7 +182,9 @@ class DayRun:
             vol = float(chain.ce.iv[chain.atm])
             level = chain.forward if math.isnan(chain.spot) else chain.spot
             if vol > 0.0 and level > 0.0:
-                self.engine.core.book.span[chain.underlying] = default_params(level, vol, on=self._on)
+                self.engine.core.book.span[chain.underlying] = default_params(
+                    level, vol, on=self._on, stock=tables.is_share(chain.underlying)
+                )
                 return
 
     def _pass_time(self, before_ns: int, until_ns: int) -> None:

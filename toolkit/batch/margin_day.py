@@ -264,7 +264,7 @@ def _params(
 ) -> tuple[SpanParams, list[str]]:
     spots = rows["spot"].drop_nulls()
     level = float(spots[0]) if len(spots) else math.nan
-    stock = name not in tables.contracts().underlyings
+    stock = tables.is_share(name)
     filed, notes = filed_params(session, name, day, stock=stock, revision=revision)
     if filed is not None:
         return filed, notes

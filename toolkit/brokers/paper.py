@@ -8,6 +8,7 @@ runs in event time and a live feed in wall time.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.brokers.port import CAPABILITIES, TICK, Capability, DayTerms, Funds, Held, Profile
-from toolkit.calendar import ist_date
+from toolkit.calendar import Calendar, ist_date
 from toolkit.contracts import SymbolBook
 from toolkit.errors import BadData, Refused, nearest
 from toolkit.market.quotes import Quote, key_of
@@ -159,6 +160,10 @@ class PaperBroker:
     def set_session(self, open_ns: int, close_ns: int) -> None:
         """Set the day's trading hours."""
         self.exchange.open_session(open_ns, close_ns)
+
+    def set_day(self, day: dt.date, calendars: Mapping[str, Calendar]) -> None:
+        """Set the day and the exchanges' calendars, from which the days to each expiry are counted."""
+        self._book.count_sessions(day, calendars)
 
     def set_span(self, params: Mapping[str, SpanParams]) -> None:
         """Set the margin parameters by underlying."""

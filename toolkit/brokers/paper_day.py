@@ -54,9 +54,10 @@ def paper_on(session: Session, at: str | None = None, *, account: str = "PAPER",
     )
     exchange = listed[chain["symbol"][0]].instrument.exchange
     broker.set_session(*tables.calendar(exchange).bounds_ns(day))
+    broker.set_day(day, {name: tables.calendar(name) for name in ("NSE", "BSE")})
     for underlying, level in chain.group_by("underlying").agg(pl.col("spot").last()).sort("underlying").iter_rows():
         if level is not None and math.isfinite(level) and level > 0:
-            broker.set_span({underlying: default_params(level, _VOL)})
+            broker.set_span({underlying: default_params(level, _VOL, on=day, stock=tables.is_share(underlying))})
     keys = [listed[s].key for s in chain["symbol"].to_list()]
     columns = [
         chain[c].cast(pl.Float64).fill_null(math.nan).to_numpy() for c in ("bid", "bid_qty", "ask", "ask_qty", "ltp")

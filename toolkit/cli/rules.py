@@ -82,8 +82,8 @@ def check(
     summed = [described(rule) for rule in found.across]
     if as_json:
         until = None if found.valid_until is None else found.valid_until.isoformat()
-        document = {"file": str(file), "limits": dict(found.limits), "rules": shown, "across": summed}
-        document["valid_until"] = until
+        document: dict[str, Any] = {"file": str(file), "limits": dict(found.limits), "valid_until": until}
+        document |= {"rules": shown, "across": summed}
         print(json.dumps(document, indent=2, sort_keys=True, default=str))
         return
     more = f", {len(summed)} over all accounts" if summed else ""

@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -168,7 +169,7 @@ class Hub:
         self._chains: dict[tuple[str, dt.date], tuple[int, int, ChainSlice]] = {}
         self._heard_ns = 0
 
-    @property
+    @cached_property
     def underlyings(self) -> tuple[str, ...]:
         """What has options here."""
         return tuple(sorted({i.underlying for i in self.listed.values() if i.kind is Kind.OPTION}))
@@ -278,10 +279,8 @@ class Hub:
 
     def spot(self, underlying: str) -> float:
         """The index's (or share's) last value in rupees, else the nearest future's; NaN is unknown."""
-        mine = [i for i in self.listed.values() if i.underlying == underlying and i.kind is not Kind.OPTION]
-        rank = {Kind.INDEX: 0, Kind.EQUITY: 1, Kind.FUTURE: 2}
-        for one in sorted(mine, key=lambda i: (rank[i.kind], str(i.expiry))):
-            row = self.board.row(key_of(one))
+        for key in self._levels.get(underlying, ()):
+            row = self.board.row(key)
             if row is not None and row["ltp"] == row["ltp"]:
                 return float(row["ltp"])
         return math.nan
@@ -300,6 +299,16 @@ class Hub:
     def vwap(self, symbol: str, from_ns: int, to_ns: int) -> float | None:
         """The market's average price of a followed contract between two times, in rupees; None is unknown."""
         return self._turnover.vwap(self.by_symbol.get(symbol, -1), from_ns, to_ns)
+
+    @cached_property
+    def _levels(self) -> dict[str, tuple[int, ...]]:
+        """What tells the level of each underlying, by key, the best first."""
+        rank, found = {Kind.INDEX: 0, Kind.EQUITY: 1, Kind.FUTURE: 2}, dict[str, list[Instrument]]()
+        for one in self.listed.values():
+            if one.kind in rank:
+                found.setdefault(one.underlying, []).append(one)
+        best = {name: sorted(mine, key=lambda i: (rank[i.kind], str(i.expiry))) for name, mine in found.items()}
+        return {name: tuple(key_of(i) for i in mine) for name, mine in best.items()}
 
     def mark(self, symbol: str) -> float:
         """Middle of a two-sided quote, else the last price, in rupees; NaN is unknown."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -74,7 +74,7 @@ class Margins:
     clock : callable
         The engines' time, nanoseconds UTC.
     params : callable
-        Margin parameters by underlying.
+        Gives the margin parameters of underlyings.
     pairs : MarginPairs, optional
         Keeps our margin beside a broker's.
     """
@@ -83,7 +83,7 @@ class Margins:
         self,
         hub: Hub,
         clock: Callable[[], int],
-        params: Callable[[], Mapping[str, SpanParams]],
+        params: Callable[[Iterable[str]], Mapping[str, SpanParams]],
         pairs: MarginPairs | None = None,
     ) -> None:
         self._hub = hub
@@ -120,8 +120,8 @@ class Margins:
 
         ``leg_order`` is the order in which the legs need least at any time, ``funding`` how all would be covered.
         """
-        params = self._params()
         contracts = [(self._instrument(seat, request), request) for request in made]
+        params = self._params({*self._names(seat), *(i.underlying for i, _ in contracts)})
         basket = [self._basket_leg(seat, i, request) for i, request in contracts if i.expiry is not None]
         held, missing = self._legs(seat, seat.engine.core.book.net, params)
         lacking = sorted({*missing, *(one.leg.underlying for one in basket)} - params.keys())
@@ -152,9 +152,14 @@ class Margins:
 
     def _of(self, seat: Seat, net: Mapping[str, int]) -> Margin | str:
         """The margin of positions, or why it is unknown."""
-        params = self._params()
+        params = self._params(self._names(seat))
         legs, missing = self._legs(seat, net, params)
         return f"unknown: no margin parameters for {', '.join(missing)}" if missing else span_margin(legs, params)
+
+    def _names(self, seat: Seat) -> set[str]:
+        """The underlyings that an account is in."""
+        book = seat.engine.core.book
+        return {i.underlying for symbol in book.net if (i := book.instruments.get(symbol)) and i.expiry is not None}
 
     def _by_strategy(self, seat: Seat) -> dict[str, float | None]:
         """The margin of what each strategy holds, as if it were alone; ``manual`` is what is no strategy's."""

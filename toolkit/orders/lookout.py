@@ -11,11 +11,12 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from toolkit import tables
 from toolkit.brokers.port import DayTerms
 from toolkit.calendar import ist_date
 from toolkit.errors import BadData, ToolkitError
@@ -31,7 +32,7 @@ from toolkit.risk.held import held_positions, touches_of
 from toolkit.risk.margin import SpanParams
 from toolkit.risk.rules import RuleBook
 from toolkit.store.margin_pairs import MarginPairs
-from toolkit.types import Denial, Instrument, Kind, OrderRequest
+from toolkit.types import Denial, Kind, OrderRequest
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat
@@ -60,11 +61,11 @@ AskTerms = Callable[[Sequence[str]], Awaitable[Mapping[str, DayTerms]]]
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Where the figures come from that no tick tells.
 
-    ``params`` gives margin parameters by underlying, ``day_terms`` asks for closes and price bands (None where
+    ``params`` gives margin parameters of underlyings, ``day_terms`` asks for closes and price bands (None where
     nobody knows them), ``alerts`` are the alert rules of every account, ``pairs`` keeps our margin beside a broker's.
     """
 
-    params: Callable[[], Mapping[str, SpanParams]] = dict
+    params: Callable[[Iterable[str]], Mapping[str, SpanParams]] = lambda names: {}
     day_terms: AskTerms | None = None
     alerts: tuple[AlertRule, ...] = ALERTS
     pairs: MarginPairs | None = None
@@ -131,6 +132,7 @@ class Lookout:
         self._blind: dict[tuple[str, str], int] = {}
         self._alerts = {account: Alerts(self.sources.alerts) for account in seats}
         self._books: dict[str, RiskBook] = {}
+        self._indices = {key: i for key, i in hub.listed.items() if i.kind is Kind.INDEX}
         self._measured: set[str] = set()
         self.margins = Margins(hub, clock, self.sources.params, self.sources.pairs)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -144,6 +146,7 @@ class Lookout:
             if self._books.get(account) is engine.core.book:
                 continue
             book = self._books[account] = engine.core.book
+            book.count_sessions(ist_date(self._clock()), {name: tables.calendar(name) for name in ("NSE", "BSE")})
             book.volumes = cast("dict[str, int]", _Volumes(self._hub))
             book.bands = {s: (t.low_p, t.high_p) for s, t in self._terms.items() if t.low_p is not None and t.high_p}
             figures = engine.figures
@@ -310,26 +313,22 @@ class Lookout:
         names = {name for rule in rules for name in getattr(rule.params, "indices", ())}
         if names != self._measured:
             self._measured = names
-            self._hub.want([i.symbol for i in self._indices() if i.underlying in names], "rules")
-
-    def _indices(self) -> list[Instrument]:
-        return [i for i in self._hub.listed.values() if i.kind is Kind.INDEX]
+            self._hub.want([i.symbol for i in self._indices.values() if i.underlying in names], "rules")
 
     def _moves(self) -> dict[str, float | None]:
         """Move of each listed index against its previous close; None where one of the two is unknown."""
         found: dict[str, float | None] = {}
-        for key, one in self._hub.listed.items():
-            if one.kind is Kind.INDEX:
-                terms, row = self._terms.get(one.symbol), self._hub.board.row(key)
-                close_p = None if terms is None else terms.close_p
-                last = math.nan if row is None else float(row["ltp"])
-                found[one.underlying] = last * 100.0 / close_p - 1.0 if close_p and math.isfinite(last) else None
+        for key, one in self._indices.items():
+            terms, row = self._terms.get(one.symbol), self._hub.board.row(key)
+            close_p = None if terms is None else terms.close_p
+            last = math.nan if row is None else float(row["ltp"])
+            found[one.underlying] = last * 100.0 / close_p - 1.0 if close_p and math.isfinite(last) else None
         return found
 
     async def _ask_terms(self) -> None:
         """Price bands and closes of what is watched: new contracts at once, every one again after a minute."""
         ask, now_ns = self.sources.day_terms, self._clock()
-        indices = {i.symbol for i in self._indices()}
+        indices = {i.symbol for i in self._indices.values()}
         names = {self._hub.listed[key].symbol for key in self._hub.wanted if key in self._hub.listed}
         names |= {s for s in indices if self._hub.board.row(self._hub.by_symbol[s]) is not None}
         due = [s for s in sorted(names) if now_ns - self._asked.get(s, -_TERMS_NS) >= _TERMS_NS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import math
 import struct
 from collections import deque
@@ -13,7 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.calendar import ist_date
+from toolkit.calendar import Calendar, ist_date
+from toolkit.errors import BadData
 from toolkit.market.quotes import Quote, QuoteBoard, key_of
 from toolkit.risk.limits import Limits, TradingState
 from toolkit.risk.margin import Leg, SpanParams
@@ -23,6 +26,7 @@ from toolkit.types import Instrument, Kind, Order, OrderRequest, Side
 __all__ = ["NO_LIMIT", "Resting", "RiskBook", "Terms", "intent_key"]
 
 _SECOND_NS: Final = 1_000_000_000
+_NEAR_DAYS: Final = 15  # more than the sessions of delivery margin can span with holidays
 _REMEMBER_NS: Final = 60 * _SECOND_NS
 _LOST_NS: Final = 60 * _SECOND_NS
 NO_LIMIT: Final = 1 << 62
@@ -72,6 +76,8 @@ class RiskBook:
         The exchange's price band of the day by symbol, (low_p, high_p), where it is known.
     volumes : dict
         Units traded today by symbol, where the feed says it.
+    sessions_left : dict
+        Trading days to the next expiries by (exchange, expiry), once :meth:`count_sessions` counted them.
     """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
@@ -86,6 +92,7 @@ class RiskBook:
         self.bands: dict[str, tuple[int, int]] = {}
         self.volumes: dict[str, int] = {}
         self.stocks: set[str] = set()
+        self.sessions_left: dict[tuple[str, dt.date | None], int] = {}
         self.gross: dict[str, int] = {}
         self.packed: dict[str, Terms] = {}
         self.words = np.zeros(WORDS, np.int64)
@@ -289,7 +296,17 @@ class RiskBook:
             strike=(instrument.strike_p or 0) / 100.0,
             mark=self.mark(instrument),
             expiry=instrument.expiry,
+            sessions_left=self.sessions_left.get((instrument.exchange, instrument.expiry)),
         )
+
+    def count_sessions(self, day: dt.date, calendars: Mapping[str, Calendar]) -> None:
+        """Count the trading days to the next expiries: a share's contracts ask for delivery margin by them."""
+        self.sessions_left = {}
+        for exchange, expiry in {(i.exchange, i.expiry) for i in self.instruments.values()}:
+            if expiry is not None and exchange in calendars and 0 <= (expiry - day).days <= _NEAR_DAYS:
+                with contextlib.suppress(BadData):  # past the calendar's end: days are counted instead
+                    self.sessions_left[exchange, expiry] = len(calendars[exchange].sessions(day, expiry)) - 1
+        self.need.reset()
 
     def cash_and_marks_p(self) -> int:
         """Cash flow of the trades so far, with futures at their mark: premium, realized and marked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,7 +151,7 @@ class _Maker:
     def _sources(self, hub: Hub) -> Sources:
         """What the risk views are made from beside ticks."""
         return Sources(
-            params=lambda: spans(hub, self.filed),
+            params=lambda names: spans(hub, self.filed, names),
             day_terms=self.day_terms,
             alerts=self.risk.alerts or ALERTS,
             pairs=MarginPairs(),
@@ -257,7 +257,7 @@ class _Maker:
         """Margin terms before the first order."""
         for broker in self.opened:
             if isinstance(broker, PaperBroker):
-                broker.set_span(spans(hub, self.filed))
+                broker.set_span(spans(hub, self.filed, hub.underlyings))
 
     def _left_off(self, day: dt.date, close_ns: int) -> int:
         """Where an earlier process of the same simulated day stopped, so that nothing of it is lost; else 0."""
@@ -278,6 +278,7 @@ class _Maker:
         for account in names:
             broker = PaperBroker(account, instruments=listed, funds_p=_FUNDS_P, clock=hub.clock)
             broker.set_session(*bounds)
+            broker.set_day(ist_date(hub.clock()), {name: tables.calendar(name) for name in ("NSE", "BSE")})
             hub.feed_to(broker.on_quotes)
             hub.on_beat(_Keeper(hub, broker, self.filed))
             self.opened.append(broker)
@@ -334,13 +335,13 @@ class _Keeper:
         self._broker.pump(now_ns)
         if now_ns >= self._next_ns:
             self._next_ns = now_ns + _SPAN_NS
-            self._broker.set_span(spans(self._hub, self._filed))
+            self._broker.set_span(spans(self._hub, self._filed, self._hub.underlyings))
 
 
-def spans(hub: Hub, filed: Mapping[str, SpanParams]) -> Mapping[str, SpanParams]:
-    """Margin terms by underlying: of an imported file, else documented defaults at its level and its volatility."""
-    found = dict(filed)
-    for underlying in hub.underlyings:
+def spans(hub: Hub, filed: Mapping[str, SpanParams], names: Iterable[str]) -> Mapping[str, SpanParams]:
+    """Margin terms of underlyings: of an imported file, else documented defaults at its level and its volatility."""
+    found, day = dict(filed), ist_date(hub.clock())
+    for underlying in names:
         if underlying in filed:
             continue
         level = hub.spot(underlying)
@@ -350,7 +351,8 @@ def spans(hub: Hub, filed: Mapping[str, SpanParams]) -> Mapping[str, SpanParams]
         if underlying in hub.watched:
             chain = hub.chain(underlying, age_s=_VOL_AGE_S)
             vol = math.nan if chain is None or chain.atm < 0 else float(chain.ce.iv[chain.atm])
-        found[underlying] = default_params(level, vol if vol > 0 else _VOL)
+        stock = tables.is_share(underlying)
+        found[underlying] = default_params(level, vol if vol > 0 else _VOL, on=day, stock=stock)
     return found
 
 

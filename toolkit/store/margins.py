@@ -8,7 +8,7 @@ import math
 import msgspec
 import polars as pl
 
-from toolkit import defaults
+from toolkit import defaults, tables
 from toolkit.errors import BadData, nearest
 from toolkit.risk.rates import MarginRates
 from toolkit.risk.span import FiledContract, SpanParams, Spread
@@ -106,7 +106,7 @@ def newest_params(session: Session, on: dt.date) -> tuple[dict[str, SpanParams],
             newest[underlying] = max(day, newest.get(underlying, day))
     found, notes = {}, []
     for underlying, day in sorted(newest.items()):
-        params, said = filed_params(session, underlying, day)
+        params, said = filed_params(session, underlying, day, stock=tables.is_share(underlying))
         notes += said
         if params is not None:
             found[underlying] = params
