@@ -311,9 +311,7 @@ class LiveEngine:
         names = list(cl_ord_ids)
         waited, most = 0.0, self.settings.answer_s if seconds is None else seconds
         while True:
-            for name in names:
-                if self.core.orders[name].ord_status in _WAITING:
-                    await self.books.hear(name)
+            await self.books.ask([name for name in names if self.core.orders[name].ord_status in _WAITING])
             if not any(self.core.orders[name].ord_status in _WAITING for name in names) or waited >= most:
                 return
             await self.sleep(self.settings.poll_s)
@@ -492,8 +490,7 @@ class LiveEngine:
         return await asyncio.shield(self.task(work))
 
     async def _place(self, request: OrderRequest) -> Order:
-        cl_ord_id = request.cl_ord_id
-        self.path.stage(cl_ord_id, "signal")
+        cl_ord_id, began_ns = request.cl_ord_id, self.mono()
         if cl_ord_id not in self.core.orders and self.state == "ready":
             await self.checks.prepare(request)
             self.checks.short = await self.checks.margin_unless_denied(request)
@@ -501,7 +498,7 @@ class LiveEngine:
             effects = self.core.submit(self.now_ns(), request)
         finally:
             self.checks.short = ()
-        self.path.stage(cl_ord_id, "risk")
+        self.path.decided(effects, began_ns)
         await self._finish(cl_ord_id, effects)
         return self.core.orders[cl_ord_id]
 

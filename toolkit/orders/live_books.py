@@ -29,7 +29,7 @@ from toolkit.orders.reconcile import (
     plan,
 )
 from toolkit.risk.limits import TradingState
-from toolkit.types import ExecutionReport, Fill, OrdStatus, Side
+from toolkit.types import ExecutionReport, Fill, Order, OrdStatus, Side
 
 if TYPE_CHECKING:
     from toolkit.orders.live import LiveEngine
@@ -89,16 +89,29 @@ class Books:
             return ()
         async with self._turn:
             told: list[Difference] = []
+            searched: dict[str, Order] | None = None
             for _ in range(_ROUNDS):
-                self.touched.clear()
-                reading = await self._read(positions)
+                reading = await self._read(positions, searched)
                 steps = self._plan(reading)
                 told += await self._apply(steps, starting=starting)
-                again = any(isinstance(step, Suspect | Search) for step in steps)
+                self._still_differ(reading)
+                searched = await self._search([step.cl_ord_id for step in steps if isinstance(step, Search)])
+                again = bool(self._suspects) or any(isinstance(step, Search) for step in steps)
                 again = again or (starting and any(isinstance(step, Missing) and self._unseen(step) for step in steps))
                 if not again:
                     break
             return tuple(told)
+
+    async def ask(self, cl_ord_ids: Sequence[str]) -> None:
+        """Take in what the broker says about some orders: one reading of its book, of a single one its history."""
+        if self.forgets or len(cl_ord_ids) == 1:
+            for name in cl_ord_ids:
+                await self.hear(name)
+            return
+        try:
+            await self.cycle(positions=False)
+        except (Retryable, Refused, BadData):
+            return  # a book that cannot be read now says nothing
 
     async def hear(self, cl_ord_id: str) -> bool:
         """Take in what the broker says about one order; False when it knows no such order."""
@@ -121,10 +134,17 @@ class Books:
             if order.ord_status in _UNSEEN and order.cl_ord_id not in busy
         ]
 
-    async def _read(self, positions: bool) -> Reading:
-        broker = self._engine.broker
-        orders = {order.cl_ord_id: order for order in await broker.orders()}
+    async def _orders(self) -> dict[str, Order]:
+        """The broker's order book; what is heard from now on is newer than it."""
+        self.touched.clear()
+        orders = {order.cl_ord_id: order for order in await self._engine.broker.orders()}
         self.taken |= set(orders)
+        return orders
+
+    async def _read(self, positions: bool, searched: dict[str, Order] | None) -> Reading:
+        """Read the books; a search has just read the orders."""
+        broker = self._engine.broker
+        orders = await self._orders() if searched is None else searched
         trades: dict[str, list[Fill]] = {}
         if any(order.cum_qty for order in orders.values()):
             for fill in await broker.trades():
@@ -192,27 +212,33 @@ class Books:
         engine.path.count_fills()
         await engine.perform(effects)
         await engine.take_reports(reports)
-        await self._search([step.cl_ord_id for step in steps if isinstance(step, Search)])
         return told
 
-    async def _search(self, names: Sequence[str]) -> None:
-        """Look for absent orders by their tags: one more reading of the whole book serves all of them.
+    def _still_differ(self, reading: Reading) -> None:
+        """Forget the doubt about positions that agree with the reading now that all of it was taken in."""
+        net, held = self._engine.core.book.net, reading.held or {}
+        theirs = {symbol: held[symbol].net_qty if symbol in held else 0 for symbol in self._suspects}
+        self._suspects = {s: pair for s, pair in self._suspects.items() if net.get(s, 0) != theirs[s]}
 
-        One that it shows is taken up by the next round. One that it lacks although the broker gave it an id
-        is asked for by that id: a history may know what the book does not list yet.
+    async def _search(self, names: Sequence[str]) -> dict[str, Order] | None:
+        """Look for absent orders by their tags: one more reading of the order book serves all of them.
+
+        It is given to the next round, which takes up what it shows. One that it lacks although the broker gave it
+        an id is asked for by that id: a history may know what the book does not list yet.
         """
         if not names:
-            return
+            return None
         engine = self._engine
         try:
-            there = {order.cl_ord_id for order in await engine.broker.orders()}
+            there = await self._orders()
         except (Retryable, Refused):
-            return  # a book that cannot be read now says nothing
+            return None  # a book that cannot be read now says nothing
         for name in names:
             if name in there:
                 continue
             if engine.core.orders[name].order_id is None or not await self.hear(name):
                 self._searched.add(name)
+        return there
 
     def _tell(self, now_ns: int, difference: Difference, *, starting: bool) -> list[Effect]:
         """A difference is journaled; one that nobody here asked for while trading is also an alarm."""

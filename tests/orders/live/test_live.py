@@ -163,6 +163,52 @@ async def test_one_reading_of_the_book_serves_every_absent_order(pit):
     assert await calls(20) == await calls(1)
 
 
+async def test_a_start_reads_each_book_once_though_positions_moved_while_it_was_down(pit):
+    p = pit()
+    engine = await p.open()
+    await engine.place(p.buy("A1", 9000))
+    await p.crash()
+    await p.broker.elsewhere("K1", p.put, Side.BUY, 150, 10100)
+    before = p.broker.reads
+    engine = await p.open(watching=False)
+    assert p.broker.reads - before == 3, "orders, trades and positions"
+    assert engine.core.book.net == {p.put: 150}
+    p.verdict()
+
+
+async def test_a_start_gives_an_absent_order_up_after_three_readings_of_the_orders(pit, monkeypatch):
+    p = pit()
+    engine = await p.open()
+    p.broker.faults["place"] = ["cut-before"]
+    await engine.place(p.buy("A1", 9000))
+    await p.crash()
+    p.hours._move(p.hours.mono_ns + 61 * 10**9)
+    readings, book = [], p.broker.orders
+
+    async def counted():
+        readings.append(1)
+        return await book()
+
+    monkeypatch.setattr(p.broker, "orders", counted)
+    engine = await p.open(watching=False)
+    assert engine.core.orders["A1"].ord_status is OrdStatus.REJECTED
+    assert len(readings) == 3
+    p.verdict()
+
+
+async def test_settling_many_orders_reads_the_book_once(pit):
+    p = pit()
+    engine = await p.open(watching=False)
+    p.broker.muted = True
+    for name in ("A1", "A2", "A3"):
+        await engine.place(p.buy(name, 9000 + 5 * int(name[1])))
+    before = p.broker.reads
+    await engine.settle(["A1", "A2", "A3"])
+    assert {engine.core.orders[name].ord_status for name in ("A1", "A2", "A3")} == {OrdStatus.NEW}
+    assert p.broker.reads - before == 1
+    p.verdict()
+
+
 async def test_an_order_that_shows_up_in_the_search_itself_is_not_given_up(pit, monkeypatch):
     p = pit()
     engine = await p.open()
@@ -174,7 +220,7 @@ async def test_an_order_that_shows_up_in_the_search_itself_is_not_given_up(pit, 
 
     async def seen_now(names):
         p.broker.hidden.clear()
-        await search(names)
+        return await search(names)
 
     monkeypatch.setattr(engine.books, "_search", lambda names: seen_now(names) if names else search(names))
     await p.hours.run(70)
