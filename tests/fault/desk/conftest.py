@@ -46,6 +46,22 @@ max_share = "100 %"
 kind = "message_rate"
 per_minute = 10000
 per_day = 100000
+
+[[rule]]
+kind = "loss_speed"
+max_loss = "100000000 Rs"
+
+[[rule]]
+kind = "day_loss"
+max_loss = "100000000 Rs"
+
+[[rule]]
+kind = "max_drawdown"
+max_fall = "100000000 Rs"
+
+[[rule]]
+kind = "repeated_execution"
+fills = 100000
 """
 """The owner's rules of the shared floor: of the standard rules, those that count what the full forms do by the
 hundred would stop them, rightly. A desk without a rules file has the standard ones."""

@@ -32,15 +32,13 @@ def messy(floor, seed: int, count: int, prefix: str) -> None:
     rig.wait_until(lambda: any(desk.orders()[c]["cum_qty"] for c in ids), 30, "no order that crosses was filled")
     assert (verdict := rig.ready(desk, sim, 60)), verdict
     mine = [o for o in desk.orders().values() if o["cl_ord_id"] in set(ids)]
-    assert sorted(o["tag"] for o in sim.orders().values() if o["tag"] in set(ids)) == sorted(
-        o["cl_ord_id"] for o in mine if o["ord_status"] != "denied"
-    )
+    assert sorted(o["tag"] for o in sim.orders().values() if o["tag"] in set(ids)) == sorted(ids)
     wrong = [
         e["payload"] for e in desk.events() if e["kind"] == "alarm" and e["payload"]["kind"] in ("overfill", "bust")
     ]
     assert not wrong, "a repeated update was taken for another execution"
     ends = Counter(o["ord_status"] for o in mine)
-    assert min(ends["filled"] + ends["partially_filled"], ends["canceled"], count - 2 * ends["denied"]) > 0, ends
+    assert min(ends["filled"] + ends["partially_filled"], ends["canceled"]) > 0, ends
     print(f"R04 {floor.dialect}: {count} orders with updates twice, shuffled and late: {dict(ends)}; 0 mismatched")
 
 
