@@ -191,7 +191,8 @@ class Core(Projection):
         exchange = order.request.exchange
         count = self.book.messages(now_ns, exchange) + 1
         if count > self.limits.max_cancels_per_s:
-            text = f"at most {self.limits.max_cancels_per_s} messages a second with cancels, would be {count}"
+            most = self.limits.max_cancels_per_s
+            text = f"at most {most} messages a second with cancels, unanswered ones counted, would be {count}"
             return self._refuse(now_ns, cl_ord_id, ExecType.CANCEL_REJECTED, text)
         return [self._write(now_ns, "cancel", cl_ord_id, {"exchange": exchange}), SendCancel(cl_ord_id, exchange)]
 

@@ -408,7 +408,7 @@ def _rate(c: Case) -> Denial | None:
     count = c.book.messages(c.now_ns, c.order.exchange) + c.messages
     if count <= c.limits.max_messages_per_s:
         return None
-    text = f"at most {c.limits.max_messages_per_s} order messages a second, would be {count}"
+    text = f"at most {c.limits.max_messages_per_s} order messages a second, unanswered ones counted, would be {count}"
     return Denial("message_rate", c.limits.max_messages_per_s, count, text)
 
 
