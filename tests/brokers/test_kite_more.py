@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toolkit.brokers import kite_more as more
 from toolkit.brokers.kite_orders import KiteTerms
 from toolkit.errors import BadData, Refused
-from toolkit.types import OrderRequest, OrdType, Side
+from toolkit.types import Modify, OrderRequest, OrdType, Side
 
 CE = "NIFTY 14JUL2026 25000 CE"
 DAY_NS = 86_400 * 10**9
@@ -132,6 +132,19 @@ async def test_a_stop_order_rests(broker):
     await broker.place(order(ord_type=OrdType.STOP_LIMIT, stop_px_p=11000, price_p=11100))
     (state,) = await broker.orders()
     assert (state.ord_status, state.request.ord_type, state.request.stop_px_p) == ("new", OrdType.STOP_LIMIT, 11000)
+
+
+async def test_a_triggered_stop_order_is_modified_as_the_working_order_it_has_become(broker):
+    await broker.place(order(ord_type=OrdType.STOP_LIMIT, stop_px_p=10000, price_p=10000))
+    (held,) = broker.sim.app.book.orders.values()
+    assert (held.status, held.order_type, held.trigger_p) == ("OPEN", "SL", 10000), "it has not triggered"
+    await broker.modify(Modify(cl_ord_id="A1", order_qty=130, price_p=9900, stop_px_p=9900))
+    assert held.status == "OPEN"
+    (state,) = await broker.orders()
+    assert (state.ord_status, state.leaves_qty, state.request.price_p) == ("new", 130, 9900)
+    await broker.modify(Modify(cl_ord_id="A1", order_qty=130, price_p=10050))
+    (state,) = await broker.orders()
+    assert (state.ord_status, state.cum_qty, state.avg_px) == ("filled", 130, 100.5)
 
 
 async def test_closes_and_price_bands_come_with_kites_own_quote(broker):
