@@ -89,4 +89,4 @@ def test_kills_in_a_stream_of_orders_lose_and_double_nothing(floor, seed):
 
 @pytest.mark.soak
 def test_r01_kills(floor, seed, rounds):
-    kills(floor, seed, count=rounds(1000), most_s=8.0)
+    kills(floor, seed, count=rounds(1000), most_s=2.5)
