@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
+import msgspec
 import pytest
 
 from toolkit.errors import BadData
@@ -12,6 +13,7 @@ from toolkit.orders.risk_views import (
     expiry_view,
     figures_of,
     greek_rows,
+    historical_view,
     read_groups,
     scenario_view,
     split_by_strategy,
@@ -106,3 +108,44 @@ def test_alerts_watch_shares_of_the_funds_and_an_unknown_is_none():
 def test_a_wrong_group_is_refused(text):
     with pytest.raises(BadData, match="by takes account, strategy"):
         read_groups(text)
+
+
+def weekdays(count, start=dt.date(2026, 1, 5)):
+    days = (start + dt.timedelta(days=n) for n in range(2 * count))
+    return [day for day in days if day.weekday() < 5][:count]
+
+
+def test_past_days_give_the_worst_of_a_hundred_on_todays_book():
+    days, level = weekdays(101), 25_000.0
+    closes = dict.fromkeys(days, level)
+    for n, day in enumerate(days):
+        closes[day] = level * (0.97 if n == 40 else 1.0)  # one fall of 3 %, one rise back
+    found = historical_view([future(75)], {"NIFTY": closes})
+    assert found["points"] == 100
+    assert (found["since"], found["until"]) == (days[1].isoformat(), days[-1].isoformat())
+    assert found["var"] == found["worst"] == pytest.approx(75 * 25_010.0 * 0.03)
+    short = historical_view([future(-75)], {"NIFTY": closes})
+    assert short["var"] == pytest.approx(75 * 25_010.0 * (1 / 0.97 - 1))
+    option_book = [option()]
+    moved = historical_view(option_book, {"NIFTY": closes})
+    cell = scenario_view(option_book, {"spot": f"{1 / 0.97 - 1!r}", "vol": "0", "days": "1"})["worst"]["pnl"]
+    assert moved["var"] == pytest.approx(-cell)  # no interpolation: each day is a point of the grid
+
+
+def test_days_of_several_underlyings_are_taken_together_and_holes_are_no_moves():
+    days = weekdays(101)
+    falls = {day: 25_000.0 * (1 - 0.001 * (n % 2)) for n, day in enumerate(days)}
+    other = {day: 80_000.0 * (1 + 0.001 * (n % 2)) for n, day in enumerate(days)}
+    book = [
+        future(75),
+        msgspec.structs.replace(future(24), symbol="S", underlying="SENSEX", forward=80_000.0, mark=80_000.0),
+    ]
+    both = historical_view(book, {"NIFTY": falls, "SENSEX": other})
+    one = historical_view(book[:1], {"NIFTY": falls})
+    assert both["var"] < 0.1 * one["var"]  # they move against each other
+    assert historical_view(book, {"NIFTY": falls}) is None
+    assert historical_view([], {"NIFTY": falls}) is None
+    few = dict(list(falls.items())[:50])
+    assert historical_view(book[:1], {"NIFTY": few}) is None
+    weekly = {dt.date(2024, 1, 1) + dt.timedelta(weeks=n): 100.0 + n for n in range(100)}
+    assert historical_view(book[:1], {"NIFTY": weekly}) is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import math
 
+import msgspec
 import pytest
 
 from toolkit.desk import attach
@@ -68,6 +70,26 @@ def test_scenarios_name_the_worst_case_the_risk_and_the_cost_of_closing(held, ap
     pinned = api.get("/v1/scenarios", params={"expiry": "2026-07-14"}).json()["expiry"][0]
     assert pinned["pins"] == []  # a short call and a long put of one strike are a short future: no kink
     assert len(pinned["profile"]) == 41
+
+
+def test_past_days_make_a_second_figure_of_risk_once_enough_are_known(held, served, api):
+    assert api.get("/v1/scenarios").json()["historical_var"] is None  # the shipped session is one day
+    lookout = served.server.station.lookout
+    days = [dt.date(2026, 1, 5) + dt.timedelta(days=n) for n in range(101)]
+
+    async def closes(underlying):
+        assert underlying == "NIFTY"
+        return {day: 25_000.0 * (1 + 0.004 * (n % 3)) for n, day in enumerate(days)}
+
+    async def put(sources):
+        lookout.sources, lookout._past = sources, {}
+
+    before = lookout.sources
+    served.loop.wait(lambda: put(msgspec.structs.replace(before, closes=closes)))
+    found = api.get("/v1/scenarios").json()["historical_var"]
+    served.loop.wait(lambda: put(before))
+    assert (found["method"], found["points"], found["until"]) == ("historical", 100, days[-1].isoformat())
+    assert 0 < found["var"] <= found["shortfall"] <= found["worst"]
 
 
 def test_limits_come_with_their_use_rules_with_their_figures(held, api):

@@ -37,7 +37,7 @@ from toolkit.types import Denial, Kind, OrderRequest
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat
 
-__all__ = ["ALERTS", "Armed", "AskTerms", "Lookout", "Sources"]
+__all__ = ["ALERTS", "Armed", "AskCloses", "AskTerms", "Lookout", "Sources"]
 
 _LOG: Final = logging.getLogger("toolkit.lookout")
 _S: Final = 1_000_000_000
@@ -55,6 +55,8 @@ ALERTS: Final = (
 )
 """The alerts of an account whose settings name none."""
 
+AskCloses = Callable[[str], Awaitable[Mapping[dt.date, float]]]
+"""An underlying's closes of past days."""
 AskTerms = Callable[[Sequence[str]], Awaitable[Mapping[str, DayTerms]]]
 
 
@@ -62,13 +64,15 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Where the figures come from that no tick tells.
 
     ``params`` gives margin parameters of underlyings, ``day_terms`` asks for closes and price bands (None where
-    nobody knows them), ``alerts`` are the alert rules of every account, ``pairs`` keeps our margin beside a broker's.
+    nobody knows them), ``alerts`` are the alert rules of every account, ``pairs`` keeps our margin beside a
+    broker's, ``closes`` asks for an underlying's closes of past days.
     """
 
     params: Callable[[Iterable[str]], Mapping[str, SpanParams]] = lambda names: {}
     day_terms: AskTerms | None = None
     alerts: tuple[AlertRule, ...] = ALERTS
     pairs: MarginPairs | None = None
+    closes: AskCloses | None = None
 
 
 class Armed(Watcher):
@@ -134,6 +138,7 @@ class Lookout:
         self._books: dict[str, RiskBook] = {}
         self._indices = {key: i for key, i in hub.listed.items() if i.kind is Kind.INDEX}
         self._measured: set[str] = set()
+        self._past: dict[str, tuple[dt.date, Mapping[dt.date, float]]] = {}
         self.margins = Margins(hub, clock, self.sources.params, self.sources.pairs)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, int] = {}
@@ -211,10 +216,13 @@ class Lookout:
         if query.get("expiry") is not None:
             on = _date(str(query["expiry"]))
 
+        past = {name: await self._closes_of(name) for name in names}
+
         def made() -> dict[str, Any]:
             return {
                 **rows_of.scenario_view(positions, query),
                 "var": rows_of.var_view(positions, vols),
+                "historical_var": rows_of.historical_view(positions, past),
                 "close_out": rows_of.closing_view(positions, touches),
                 "expiry": rows_of.expiry_view(positions, levels, on),
             }
@@ -238,6 +246,23 @@ class Lookout:
         return cast("dict[str, Any]", found)
 
     # inside
+
+    async def _closes_of(self, underlying: str) -> Mapping[dt.date, float]:
+        """Closes of past days, asked for once a day; none while nobody tells them."""
+        day = ist_date(self._clock())
+        known = self._past.get(underlying)
+        if known is not None and known[0] == day:
+            return known[1]
+        if self.sources.closes is None or self._clock() < self._again.get(f"closes of {underlying}", 0):
+            return {}
+        try:
+            found = await self.sources.closes(underlying)
+        except ToolkitError as error:
+            self._again[f"closes of {underlying}"] = self._clock() + _TERMS_NS
+            _LOG.warning("the closes of %s could not be read: %s", underlying, error)
+            return {}
+        self._past[underlying] = (day, found)
+        return found
 
     def _held(self, seat: Seat) -> list[Position]:
         book = seat.engine.core.book

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from toolkit.risk.pin import expiry_profile, pins
 from toolkit.risk.rulefile import described
 from toolkit.risk.rules import RuleBook
 from toolkit.risk.scenarios import DAYS, MOVES, VOLS, ScenarioGrid, scenario_grid
-from toolkit.risk.var import parametric_var
+from toolkit.risk.var import grid_pnl, parametric_var, var_of
 from toolkit.types import Side
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "expiry_view",
     "figures_of",
     "greek_rows",
+    "historical_view",
     "limit_rows",
     "lock_rows",
     "read_groups",
@@ -52,6 +54,8 @@ _VAR_MOVES: Final = tuple(round(-0.30 + 0.01 * n, 2) for n in range(61))
 _TRADING_DAYS: Final = 252.0
 _CONFIDENCE: Final = 0.99
 _NODES: Final = 2001
+_LEAST_DAYS: Final = 50
+_HOLE_DAYS: Final = 5
 _LEVELS: Final = 41
 _SPAN: Final = 0.05
 
@@ -175,6 +179,34 @@ def var_view(positions: Sequence[Position], vols: Mapping[str, float], days: flo
         return None  # so large a volatility leaves the grid: a guess would be no figure
     kept = {name: _real(getattr(found, name)) for name in ("var", "shortfall", "worst")}
     return {"method": "parametric", "confidence": _CONFIDENCE, "days": days, "sigma": sigma, **kept}
+
+
+def historical_view(
+    positions: Sequence[Position], closes: Mapping[str, Mapping[dt.date, float]]
+) -> dict[str, Any] | None:
+    """Value at risk of past days: each day's moves of every underlying on the book as it is, at flat volatility.
+
+    ``closes`` are by underlying and day. None where too few days are known of all underlyings together.
+    """
+    moves = {name: _day_moves(closes.get(name, {})) for name in {p.underlying for p in positions}}
+    days = sorted(set.intersection(*(set(known) for known in moves.values()))) if moves else []
+    if len(days) < _LEAST_DAYS:
+        return None
+    pnl = np.zeros(len(days))
+    for name, known in moves.items():
+        steps = np.array([known[day] for day in days])
+        mine = [p for p in positions if p.underlying == name]
+        pnl += grid_pnl(scenario_grid(mine, np.unique(steps), (0.0,), (1.0,)), steps, 0.0)
+    found = var_of(pnl, _CONFIDENCE)
+    kept = {name: _real(getattr(found, name)) for name in ("var", "shortfall", "worst")}
+    about = {"points": found.points, "since": days[0].isoformat(), "until": days[-1].isoformat()}
+    return {"method": "historical", "confidence": _CONFIDENCE, "days": 1.0, **about, **kept}
+
+
+def _day_moves(closes: Mapping[dt.date, float]) -> dict[dt.date, float]:
+    """Moves from close to close; over a longer hole than a long weekend there is no day's move."""
+    pairs = pairwise(sorted(closes.items()))
+    return {day: close / last - 1.0 for (before, last), (day, close) in pairs if (day - before).days <= _HOLE_DAYS}
 
 
 def closing_view(positions: Sequence[Position], touches: Mapping[str, Touch]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from toolkit.errors import BadData
 from toolkit.risk.scenarios import ScenarioGrid
 
-__all__ = ["Var", "grid_pnl", "historical_var", "parametric_var"]
+__all__ = ["Var", "grid_pnl", "historical_var", "parametric_var", "var_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def historical_var(
     day : int
         Which of ``grid.days`` is the horizon.
     """
-    return _var(grid_pnl(grid, moves, vols, day).ravel(), confidence)
+    return var_of(grid_pnl(grid, moves, vols, day).ravel(), confidence)
 
 
 def parametric_var(
@@ -101,7 +101,7 @@ def parametric_var(
     z = np.array([normal.inv_cdf((n + 0.5) / nodes) for n in range(nodes)])
     first, second = np.meshgrid(z, z if vol_sigma > 0.0 else np.zeros(1), indexing="ij")
     other = correlation * first + math.sqrt(1.0 - correlation**2) * second
-    return _var(grid_pnl(grid, sigma * first, vol_sigma * other, day).ravel(), confidence)
+    return var_of(grid_pnl(grid, sigma * first, vol_sigma * other, day).ravel(), confidence)
 
 
 def _between(name: str, axis: Floats, at: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -116,7 +116,8 @@ def _between(name: str, axis: Floats, at: Floats) -> tuple[npt.NDArray[np.int64]
     return i, np.asarray((at - axis[i]) / (axis[i + 1] - axis[i]))
 
 
-def _var(pnl: Sequence[float] | Floats, confidence: float) -> Var:
+def var_of(pnl: Sequence[float] | Floats, confidence: float) -> Var:
+    """Value at risk of equally likely profits, rupees."""
     if not 0.5 < confidence < 1.0:
         raise BadData(f"confidence must lie between 0.5 and 1, was {confidence:g}")
     losses = np.sort(-np.asarray(pnl))[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import math
@@ -14,6 +15,7 @@ import polars as pl
 
 from toolkit import tables
 from toolkit.batch.load import make_strategy
+from toolkit.brokers.closes import past_closes as broker_closes
 from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.one_act import is_loopback, limits_of, realm_of
 from toolkit.brokers.paper import PaperBroker
@@ -23,7 +25,7 @@ from toolkit.config import Settings, home, share
 from toolkit.errors import BadData, BadSetting, Refused, ToolkitError, nearest
 from toolkit.market.hub import Hub, PolledFeed
 from toolkit.orders.live import LiveEngine
-from toolkit.orders.lookout import ALERTS, AskTerms, Sources
+from toolkit.orders.lookout import ALERTS, AskCloses, AskTerms, Sources
 from toolkit.orders.monitor import Monitor
 from toolkit.orders.settings import EngineSettings
 from toolkit.orders.station import Seat, Station
@@ -34,6 +36,7 @@ from toolkit.risk.rulefile import Shut
 from toolkit.risk.settings import RiskSettings
 from toolkit.serve.live_view import Look
 from toolkit.serve.warm import warm
+from toolkit.store.closes import past_closes
 from toolkit.store.daybook import journal_path
 from toolkit.store.journal import Journal
 from toolkit.store.margin_pairs import MarginPairs
@@ -115,6 +118,7 @@ class _Maker:
         self.together: Accounts | None = None
         self.filed: dict[str, SpanParams] = {}
         self.day_terms: AskTerms | None = None
+        self.closes: AskCloses | None = None
 
     async def make(self) -> Built:
         plan = self.plan
@@ -155,16 +159,28 @@ class _Maker:
             day_terms=self.day_terms,
             alerts=self.risk.alerts or ALERTS,
             pairs=MarginPairs(),
+            closes=self.closes,
         )
 
-    def _file(self, session: Session | None, on: dt.date) -> None:
-        """Take margin parameters of an imported file: from the store that the settings name, else the session's."""
+    def _file(self, session: Session | None, on: dt.date, market: Broker | None = None) -> None:
+        """Take margin parameters and past closes from the store that the settings name, else the session's.
+
+        Closes that no store has are asked of the market's broker.
+        """
         from toolkit.store.session import open_session
 
         store = open_session(Path(self.risk.margin_store).expanduser()) if self.risk.margin_store else session
         if store is not None:
             self.filed, notes = newest_params(store, on)
             self.notes += notes
+
+        async def closes(underlying: str) -> Mapping[dt.date, float]:
+            found = {} if store is None else await asyncio.to_thread(past_closes, store, underlying, on)
+            if found or market is None:
+                return found
+            return await broker_closes(market, f"{underlying} EQ" if tables.is_share(underlying) else underlying)
+
+        self.closes = closes
 
     async def _real(self) -> tuple[list[Seat], Hub]:
         """Real accounts, or those of a simulated broker on this machine."""
@@ -288,7 +304,7 @@ class _Maker:
     async def _live_hub(self, market: Broker) -> Hub:
         """A hub on a broker's feed, or on its quote call where it has no feed of its own."""
         self.day_terms = market.day_terms
-        self._file(None, ist_date(market.clock()))
+        self._file(None, ist_date(market.clock()), market)
         listed = await market.instruments()
         names = {_key(i): i.symbol for i in listed}
         has_feed = market.capabilities.has_feed
