@@ -20,6 +20,7 @@ from toolkit.calendar import (
     StaleTable,
     ist_date,
     ist_ns,
+    read_clock,
     to_ist,
     year_fraction,
 )
@@ -50,6 +51,24 @@ def test_ist_date_and_to_ist_agree_at_every_instant(ns):
     assert there.date() == ist_date(ns)
     assert ist_ns(there.date(), there.time()) == ns // 1000 * 1000
     assert there.utcoffset() == dt.timedelta(hours=5, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("09:15", dt.time(9, 15)),
+        ("15:30:05", dt.time(15, 30, 5)),
+        ("09:15:00.25", dt.time(9, 15, 0, 250_000)),
+    ],
+)
+def test_a_clock_is_read(text, time):
+    assert read_clock(text) == time
+
+
+@pytest.mark.parametrize("text", ["", "11.05", "1105", "11", "9:15", "T11:05", "11:05Z", "11:05+05", "24:01", "11:5"])
+def test_what_is_no_clock_is_no_other_time(text):
+    with pytest.raises(ValueError, match=r"HH:MM|hour must be in"):
+        read_clock(text)
 
 
 def test_the_indian_day_turns_at_half_past_six_in_the_evening_utc():

@@ -7,6 +7,7 @@ Instants are int64 nanoseconds UTC (``_ns``), days are ``datetime.date`` in Indi
 from __future__ import annotations
 
 import datetime as dt
+import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "StaleTable",
     "ist_date",
     "ist_ns",
+    "read_clock",
     "to_ist",
     "year_fraction",
 ]
@@ -39,6 +41,7 @@ _DAY_NS: Final = 86_400 * _NS
 _OFFSET_NS: Final = 19_800 * _NS
 _YEAR_NS: Final = 365 * _DAY_NS
 _EPOCH: Final = dt.date(1970, 1, 1)
+_CLOCK: Final = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
 _ONE_DAY: Final = dt.timedelta(days=1)
 
 
@@ -69,6 +72,24 @@ def to_ist(ns: int) -> dt.datetime:
     """Give the instant as an aware Indian datetime, cut (not rounded) to microseconds."""
     midnight = dt.datetime(1970, 1, 1, tzinfo=IST)
     return midnight + dt.timedelta(microseconds=(ns + _OFFSET_NS) // 1000)
+
+
+def read_clock(text: str) -> dt.time:
+    """Read what an Indian clock shows: ``HH:MM``, ``HH:MM:SS`` or with a fraction of the second.
+
+    Python's own reader also takes ``11.05``, as a fraction of a second after eleven.
+
+    Raises
+    ------
+    ValueError
+        For anything else; the caller says what is meant.
+
+    >>> read_clock("11:05")
+    datetime.time(11, 5)
+    """
+    if _CLOCK.fullmatch(text) is None:
+        raise ValueError(f"a clock shows HH:MM, was {text!r}")
+    return dt.time.fromisoformat(text)
 
 
 def year_fraction(now_ns: int, expiry_ns: int) -> float:

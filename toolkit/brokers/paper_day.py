@@ -9,7 +9,7 @@ import polars as pl
 
 from toolkit import tables
 from toolkit.brokers.paper import PaperBroker
-from toolkit.calendar import ist_date, ist_ns
+from toolkit.calendar import ist_date, ist_ns, read_clock
 from toolkit.errors import BadData
 from toolkit.market.files.terms import symbols
 from toolkit.risk.margin import default_params
@@ -71,7 +71,7 @@ def _instant(at: str | None, day: dt.date) -> int:
         return ist_ns(day, dt.time(11))
     try:
         if len(at) <= 8:
-            return ist_ns(day, dt.time.fromisoformat(at))
+            return ist_ns(day, read_clock(at))
         moment = dt.datetime.fromisoformat(at)
     except ValueError:
         raise BadData(f"--at must be a time such as 11:05 or '2026-07-13 11:05', was {at!r}") from None

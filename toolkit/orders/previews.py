@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from toolkit.calendar import ist_date, ist_ns
+from toolkit.calendar import ist_date, ist_ns, read_clock
 from toolkit.errors import BadData, ToolkitError
 from toolkit.portfolio import charges
 from toolkit.portfolio.positions import fills_frame
@@ -81,7 +81,7 @@ def read_instant(name: str, text: str, now_ns: int) -> int:
     """A time of the Indian day (11:05, 11:05:30), or a full ISO moment."""
     try:
         if len(text) <= 8:
-            return ist_ns(ist_date(now_ns), dt.time.fromisoformat(text))
+            return ist_ns(ist_date(now_ns), read_clock(text))
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise BadData(f"{name} must be a time such as 11:05 or an ISO moment, was '{text[:40]}'") from None

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import polars as pl
 
+from toolkit.calendar import read_clock
 from toolkit.errors import BadData, UnknownSymbol, nearest
 from toolkit.market.schema import CHAIN, INSTRUMENTS, IST, MARGINS
 from toolkit.store.session_files import SCHEMAS, StoreWriter, instruments_file, read_manifest
@@ -399,7 +400,7 @@ class Session:
                 return dt.datetime.fromisoformat(text)
             days = self.dates(underlying)
             if len(days) == 1:
-                return dt.datetime.combine(days[0], dt.time.fromisoformat(text))
+                return dt.datetime.combine(days[0], read_clock(text))
         except ValueError:
             raise BadData(f"at must be a time such as '2025-08-29 10:15', was {text!r}") from None
         raise BadData(f"at must name its day, was {text!r}; the session has {len(days)} days")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from toolkit.calendar import ist_date, to_ist
+from toolkit.calendar import ist_date, read_clock, to_ist
 from toolkit.errors import BadData
 from toolkit.market.view import ChainSlice, View
 from toolkit.strategies.protocol import Param, Strategy
@@ -267,7 +267,7 @@ def clock(strategy: str, name: str, text: str) -> int:
     54600
     """
     try:
-        time = dt.time.fromisoformat(text)
+        time = read_clock(text)
     except ValueError:
         raise BadData(f"parameter '{name}' of strategy '{strategy}' must be HH:MM, was {text!r}") from None
     return time.hour * 3600 + time.minute * 60 + time.second

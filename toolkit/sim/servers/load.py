@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 from toolkit import tables
-from toolkit.calendar import IST, ist_date, ist_ns
+from toolkit.calendar import IST, ist_date, ist_ns, read_clock
 from toolkit.errors import BadData
 from toolkit.risk.margin import Leg, default_params, span_margin
 from toolkit.sim.roster import Roster, make_roster
@@ -61,7 +61,7 @@ def read_at(text: str | None, world: World) -> int:
             moment = dt.datetime.fromisoformat(text)
             local = moment if moment.tzinfo is None else moment.astimezone(IST)
         else:
-            local = dt.datetime.combine(day, dt.time.fromisoformat(text))
+            local = dt.datetime.combine(day, read_clock(text))
     except ValueError:
         raise BadData(f"--at must be a time such as 11:05 or 2026-07-13T11:05, was {text!r}") from None
     if local.date() != day:
