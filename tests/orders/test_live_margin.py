@@ -79,7 +79,7 @@ async def test_a_position_without_parameters_makes_the_figure_unknown_and_says_w
 
 async def test_strategies_stand_by_themselves_and_the_rest_is_by_hand():
     rig = Rig(**{CE: -195})
-    rig.books = {"straddle": SimpleNamespace(held=lambda: [SimpleNamespace(symbol=CE, net_qty=-130)])}
+    rig.books = {"straddle": SimpleNamespace(net=lambda: {CE: -130})}
     row = await rig.margins.row(rig.seat)
     assert row["strategies"]["straddle"] == pytest.approx(2 * row["strategies"]["manual"])
     assert sum(row["strategies"].values()) == pytest.approx(row["ours"])

@@ -115,6 +115,27 @@ def test_a_contract_that_is_not_listed_is_shown_with_what_the_fills_say():
     assert (row["exchange"], row["underlying"], row["lot"], row["delta"]) == ("NSE", None, None, None)
 
 
+def test_a_share_of_two_exchanges_has_a_row_for_each_and_loses_no_profit():
+    share, book = "RELIANCE EQ", PositionBook("average")
+    for n, (exchange, side, qty, px_p) in enumerate(
+        [("NSE", Side.BUY, 100, 140_000), ("NSE", Side.SELL, 40, 141_000), ("BSE", Side.SELL, 25, 140_500)]
+    ):
+        book.apply(
+            Fill(
+                exec_id=f"E{n}", cl_ord_id=f"A{n}", order_id=f"{n}", account="ACC", broker="paper", symbol=share,
+                exchange=exchange, side=side, last_qty=qty, last_px_p=px_p, exec_ns=n,
+            )
+        )  # fmt: skip
+    assert book.net() == {share: 35}
+    rows = rows_of({share: 35}, book, instruments={}, last=1402.0)
+    assert [(r["exchange"], r["net_qty"], r["avg_px"], r["realized"], r["unrealized"]) for r in rows] == [
+        ("BSE", -25, 1405.0, 0.0, 75.0), ("NSE", 60, 1400.0, 400.0, 120.0),
+    ]  # fmt: skip
+    assert pnl_row("ACC", "paper", rows, 0.0)["realized"] == 400.0
+    (whole,) = rows_of({share: 50}, book, instruments={}, last=1402.0)  # what the broker counts is something else
+    assert (whole["net_qty"], whole["avg_px"], whole["unrealized"], whole["realized"]) == (50, None, None, 400.0)
+
+
 def test_another_accounts_fills_are_not_shown():
     book = bought((75, 10_000))
     assert position_rows("OTHER", "paper", {}, book, {}, lambda s: 1.0, lambda i: None) == []

@@ -164,7 +164,10 @@ class Books:
     def _plan(self, reading: Reading) -> tuple[Step, ...]:
         engine = self._engine
         core = engine.core
-        positions = {p.symbol: (p.net_qty, p.open_cost_p) for p in engine.positions.held()}
+        positions: dict[str, tuple[int, int]] = {}
+        for p in engine.positions.held():  # a share of two exchanges has two lines
+            units, cost_p = positions.get(p.symbol, (0, 0))
+            positions[p.symbol] = (units + p.net_qty, cost_p + p.open_cost_p)
         return plan(
             core,
             reading,

@@ -166,7 +166,7 @@ class Margins:
         left = dict(seat.engine.core.book.net)
         parts: dict[str, dict[str, int]] = {}
         for name, book in seat.engine.figures.strategies().items():
-            parts[name] = {p.symbol: p.net_qty for p in book.held()}
+            parts[name] = book.net()
             for symbol, qty in parts[name].items():
                 left[symbol] = left.get(symbol, 0) - qty
         rest = {symbol: qty for symbol, qty in left.items() if qty}

@@ -185,10 +185,7 @@ class Lookout:
         found: list[Position] = []
         for seat in self._seats.values():
             if account in (None, seat.account):
-                mine = {
-                    name: {p.symbol: p.net_qty for p in book.held()}
-                    for name, book in seat.engine.figures.strategies().items()
-                }
+                mine = {name: book.net() for name, book in seat.engine.figures.strategies().items()}
                 found += rows_of.split_by_strategy(self._held(seat), mine)
         return [p for p in found if underlying in (None, p.underlying)]
 

@@ -12,7 +12,7 @@ import polars as pl
 from toolkit import oi, pricing
 from toolkit.errors import BadData
 from toolkit.market.view import ChainSlice
-from toolkit.portfolio.positions import PositionBook
+from toolkit.portfolio.positions import Position, PositionBook
 from toolkit.types import Instrument, Kind
 
 __all__ = ["chain_view", "heat_since", "leg_greeks", "pnl_row", "position_rows"]
@@ -45,37 +45,59 @@ def position_rows(
     mark: Callable[[str], float],
     slice_of: Slice,
 ) -> list[dict[str, Any]]:
-    """Positions of one account: net quantity as the engine counts it, cost as the fills say."""
-    lines = {p.symbol: p for p in book.all() if p.account == account}
+    """Positions of one account: net quantity as the engine counts it, cost as the fills say.
+
+    A share traded on both exchanges has a row for each, as brokers state it; where the fills do not add up to what
+    the engine counts, one row has the whole and its cost is unknown.
+    """
+    lines: dict[str, list[Position]] = {}
+    for line in book.all():
+        if line.account == account:
+            lines.setdefault(line.symbol, []).append(line)
     rows = []
     for symbol in sorted({*net, *lines}):
-        line, qty = lines.get(symbol), net.get(symbol, 0)
-        instrument = instruments.get(symbol)
-        last = mark(symbol)
-        known = line is not None and line.net_qty == qty
-        unrealized = (qty * last - line.open_cost_p / 100.0) if known and line is not None and qty else math.nan
-        greeks = dict.fromkeys(_GREEKS, math.nan)
-        if instrument is not None and qty:
-            greeks = {k: v * qty for k, v in leg_greeks(instrument, slice_of(instrument)).items()}
-        rows.append(
-            {
-                "account": account,
-                "broker": broker,
-                "symbol": symbol,
-                "exchange": instrument.exchange if instrument else line.exchange if line else None,
-                "underlying": instrument.underlying if instrument else None,
-                "expiry": None if instrument is None or instrument.expiry is None else instrument.expiry.isoformat(),
-                "net_qty": qty,
-                "lot": instrument.lot if instrument else None,
-                "avg_px": _real(line.avg_px) if known and line is not None else None,
-                "ltp": _real(last),
-                "unrealized": (0.0 if not qty else _real(unrealized)),
-                "realized": None if line is None else line.realized_p / 100.0,
-                "delta": _real(greeks["delta"]) if qty else 0.0,
-                "theta_day": _real(greeks["theta"] / 365.0) if qty else 0.0,
-            }
-        )
+        mine, qty = lines.get(symbol, []), net.get(symbol, 0)
+        if mine and sum(line.net_qty for line in mine) == qty:
+            parts: list[tuple[int, list[Position], bool]] = [(line.net_qty, [line], True) for line in mine]
+        else:
+            parts = [(qty, mine, False)]
+        for units, of, known in parts:
+            row = _position_row(symbol, units, of, known, instruments.get(symbol), mark(symbol), slice_of)
+            rows.append({"account": account, "broker": broker, **row})
     return rows
+
+
+def _position_row(
+    symbol: str,
+    qty: int,
+    lines: list[Position],
+    known: bool,
+    instrument: Instrument | None,
+    last: float,
+    slice_of: Slice,
+) -> dict[str, Any]:
+    """One row: ``lines`` are what the fills say of it, ``known`` whether they tell its cost."""
+    cost_p = sum(line.open_cost_p for line in lines)
+    unrealized = qty * last - cost_p / 100.0 if known and qty else math.nan
+    greeks = dict.fromkeys(_GREEKS, math.nan)
+    if instrument is not None and qty:
+        greeks = {k: v * qty for k, v in leg_greeks(instrument, slice_of(instrument)).items()}
+    exchange = lines[0].exchange if known else None
+    expiry = None if instrument is None else instrument.expiry
+    return {
+        "symbol": symbol,
+        "exchange": exchange or (instrument.exchange if instrument else lines[0].exchange if lines else None),
+        "underlying": instrument.underlying if instrument else None,
+        "expiry": None if expiry is None else expiry.isoformat(),
+        "net_qty": qty,
+        "lot": instrument.lot if instrument else None,
+        "avg_px": _real(lines[0].avg_px) if known else None,
+        "ltp": _real(last),
+        "unrealized": 0.0 if not qty else _real(unrealized),
+        "realized": None if not lines else sum(line.realized_p for line in lines) / 100.0,
+        "delta": _real(greeks["delta"]) if qty else 0.0,
+        "theta_day": _real(greeks["theta"] / 365.0) if qty else 0.0,
+    }
 
 
 def pnl_row(account: str, broker: str, rows: list[dict[str, Any]], charges: float | None) -> dict[str, Any]:

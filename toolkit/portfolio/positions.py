@@ -142,6 +142,13 @@ class PositionBook:
         """Positions that are not flat."""
         return tuple(p for p in self.all() if p.net_qty)
 
+    def net(self) -> dict[str, int]:
+        """Units by symbol, of all accounts and exchanges together: a share is one, wherever it was traded."""
+        found: dict[str, int] = {}
+        for position in self.held():
+            found[position.symbol] = found.get(position.symbol, 0) + position.net_qty
+        return found
+
     @property
     def realized_p(self) -> int:
         """Realized P&L of all positions in paise, before charges."""
