@@ -152,25 +152,22 @@ class Station:
     async def start(self) -> None:
         """Start the market and every engine; returns when all are reconciled and accepting."""
         self.hub.start()
-        started: list[Seat] = []
         try:
             for seat in self.seats.values():
                 engine = seat.engine
                 self.hub.feed_to(relabelled(engine.on_quotes, self.hub.listed, await engine.broker.instruments()))
                 await seat.engine.start()
-                started.append(seat)
                 seat.begin()
+            self.routes.recall()
+            self.lookout.attach()
+            self._follow()
+            loop = asyncio.get_running_loop()
+            for n, seat in enumerate(self.seats.values()):
+                self._tasks.append(loop.create_task(self._listen(seat), name=f"events-{n}"))
+            self._tasks.append(loop.create_task(self._watch(), name="station"))
         except BaseException:
-            for seat in started:
-                await seat.engine.stop()
-            await self.hub.stop()
+            await self.stop()
             raise
-        self.routes.recall()
-        self.lookout.attach()
-        self._follow()
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._listen(s), name=f"events-{n}") for n, s in enumerate(self.seats.values())]
-        self._tasks.append(loop.create_task(self._watch(), name="station"))
 
     async def stop(self) -> None:
         """Stop everything; journals are closed and leases released."""
@@ -250,6 +247,7 @@ class Station:
             named = [(leg, leg.cl_ord_id or f"PREVIEW{n}") for n, leg in enumerate(legs)]
             made = tuple([await self._request(seat, leg, name, "preview") for leg, name in named])
             found = dict(await seat.engine.preview(made[0] if len(made) == 1 else made))
+            found |= await self.lookout.margins.change(seat, made)
             if choices:
                 found["route"] = await self.routes.alone(legs[0], choices)
         now_ns = self.clock()
