@@ -154,6 +154,7 @@ def _warm() -> None:
     from toolkit import oi, pricing
     from toolkit.batch.replay import replay
     from toolkit.config import share
+    from toolkit.serve.warm import warm
     from toolkit.store.session import open_session
 
     start = time.perf_counter()
@@ -163,6 +164,7 @@ def _warm() -> None:
     nearest = session.expiries("NIFTY")[:1]
     chain = session.frame("chain", "NIFTY")
     oi.oi_shift(chain.filter(chain["expiry"].is_in(nearest)))
+    warm()
     typer.echo(f"kernels ready after {time.perf_counter() - start:.1f} s", err=True)
 
 
