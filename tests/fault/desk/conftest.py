@@ -82,10 +82,12 @@ def wait_until(what, seconds: float, text: str = "it did not come to pass"):
 
 PARENT = """
 import json, os, signal, socket, sys
-import toolkit.brokers.kite, toolkit.brokers.xts, toolkit.cli.replay, toolkit.cli.serve, toolkit.cli.sim
+import kiteconnect, toolkit.brokers.kite, toolkit.brokers.xts, toolkit.cli.replay, toolkit.cli.serve, toolkit.cli.sim
 import toolkit.orders.algos, toolkit.serve.run, toolkit.sim.servers.run, toolkit.sim.servers.xts_run
 from toolkit.cli import main
+from toolkit.sim.servers.load import warm
 
+warm()  # a first kernel imports most of numba
 link, cache = socket.socket(fileno=int(sys.argv[1])), os.environ["NUMBA_CACHE_DIR"]
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 while (asked := socket.recv_fds(link, 1 << 17, 2))[0]:
@@ -409,17 +411,17 @@ class Desk:
     def journals(self) -> list[Path]:
         return sorted((self.folder / "home" / "accounts").rglob("*.db"))
 
-    def quotes(self, *symbols: str, known: Any = ()) -> dict[str, tuple[float, float]]:
-        """Bid and ask as the engine shows them; waits for what is not ``known`` yet."""
+    def quotes(self, *symbols: str) -> dict[str, tuple[float, float]]:
+        """Bid and ask as the engine shows them; waits for all of them."""
 
-        def look() -> dict[str, tuple[float, float]]:
+        def look() -> dict[str, tuple[float, float]] | None:
             status, chain = self.call("GET", "/v1/chain/NIFTY/2026-07-14")
             rows = chain["rows"] if status == 200 else []  # else no quote has come yet
             seen = {row[f"{s}_symbol"]: (row[f"{s}_bid"], row[f"{s}_ask"]) for row in rows for s in ("ce", "pe")}
-            return {symbol: seen[symbol] for symbol in symbols if None not in seen.get(symbol, (None,))}
+            found = {symbol: seen[symbol] for symbol in symbols if None not in seen.get(symbol, (None,))}
+            return found if len(found) == len(symbols) else None
 
-        wait_until(lambda: look().keys() | set(known) >= set(symbols), 20, "the feed shows no quotes")
-        return look()
+        return wait_until(look, 20, "the feed shows no quotes")
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         """The journal's public events; their numbers have no gap."""

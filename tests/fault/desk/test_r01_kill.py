@@ -48,9 +48,9 @@ class Stream(threading.Thread):
 def kills(floor, seed: int, count: int, most_s: float) -> None:
     rng, rig, sim, desk = random.Random(seed), floor.rig, floor.sim, floor.desk
     before = {o["tag"] for o in sim.orders().values()}
-    starts, recoveries, answers, quotes = [], [], Counter(), {}
+    starts, recoveries, answers = [], [], Counter()
     for number in range(count):
-        quotes |= desk.quotes(*BUYS, *SELLS, known=quotes)
+        quotes = desk.quotes(*BUYS, *SELLS)  # after a kill too: what a feed tells only when it moves is asked for
         streams = [Stream(floor, quotes, random.Random(rng.random()), f"K{number}{name}") for name in "ABC"]
         for stream in streams:
             stream.start()
