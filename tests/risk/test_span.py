@@ -145,6 +145,12 @@ def test_a_rate_that_is_not_known_is_said():
         default_params(SPOT, VOL, rates=MarginRates(()))
 
 
+@pytest.mark.parametrize("rate", [math.nan, math.inf, -math.inf, 1.0, 7.0])
+def test_a_rate_that_is_no_fraction_is_refused(rate):
+    with pytest.raises(BadData, match="rate must be a fraction a year"):
+        default_params(SPOT, VOL, rate)
+
+
 def test_peak_windows_are_dated():
     assert tables.margins().peak_windows(dt.date(2020, 11, 30)) == ()
     assert [w.opens.hour for w in tables.margins().peak_windows(dt.date(2026, 2, 13))] == [11, 12, 13, 14]

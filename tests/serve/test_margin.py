@@ -60,6 +60,20 @@ def test_ours_is_the_margin_room_s_figure_of_the_same_legs(served, api):
     assert (found["label"], found["shares"], found["legs"]) == (wanted.label, 0.0, 2)
 
 
+def test_a_preview_shows_the_account_before_and_after_and_the_order_of_the_legs(api):
+    found = api.post("/v1/preview", json={"legs": LEGS}).json()
+    said = order(api, LEGS)
+    assert found["margin_before"] == pytest.approx(said["before"], rel=0.02, abs=1.0)
+    assert found["margin_after"] == pytest.approx(said["after"], rel=0.02)
+    assert [step["symbol"] for step in found["leg_order"]] == [WING, CE]
+
+
+def test_units_that_are_no_lots_are_refused_as_on_a_recorded_day(api):
+    answer = api.post("/v1/margin", json={"symbol": CE, "side": "SELL", "order_qty": 66, "price": "100"})
+    assert answer.status_code == 422
+    assert "lots of 65, was 66 units" in answer.text
+
+
 def test_cover_says_how_cash_and_collateral_carry_the_margin(api):
     row = api.get("/v1/margin").json()["margin"][0]
     covered = row["funding"]

@@ -16,7 +16,7 @@ from toolkit import defaults
 from toolkit.brokers.margin_beside import BasketLeg, beside
 from toolkit.brokers.port import Funds
 from toolkit.calendar import ist_date
-from toolkit.errors import BadData, Refused
+from toolkit.errors import BadData, BadOrder, Refused
 from toolkit.market.hub import Hub
 from toolkit.risk.collateral import Shot, funding, peak_margin
 from toolkit.risk.leg_order import leg_order
@@ -121,6 +121,10 @@ class Margins:
         ``leg_order`` is the order in which the legs need least at any time, ``funding`` how all would be covered.
         """
         contracts = [(self._instrument(seat, request), request) for request in made]
+        for instrument, request in contracts:
+            if request.order_qty % instrument.lot:
+                text = f"{request.symbol} trades in lots of {instrument.lot}, was {request.order_qty} units"
+                raise BadOrder("order_qty", instrument.lot, request.order_qty, text)
         params = self._params({*self._names(seat), *(i.underlying for i, _ in contracts)})
         basket = [self._basket_leg(seat, i, request) for i, request in contracts if i.expiry is not None]
         held, missing = self._legs(seat, seat.engine.core.book.net, params)
@@ -132,10 +136,31 @@ class Margins:
             return {"total": None, "label": f"unknown: {what}", "broker_total": theirs.total}
         asked = [one.leg for one in basket]
         ours, before, after = (span_margin(legs, params) for legs in (asked, held, [*held, *asked]))
-        steps = await asyncio.to_thread(leg_order, asked, params, held)
         found: dict[str, Any] = msgspec.to_builtins(ours)
         found |= {"shares": shares, "total": ours.total + shares, "before": before.total, "after": after.total}
-        found["leg_order"] = [
+        found["leg_order"] = await self._leg_order(basket, params, held)
+        found["funding"] = self._covered(await seat.engine.broker.margins(), after, ours.premium + shares)
+        return found | await self._beside(seat, basket, params)
+
+    async def change(self, seat: Seat, made: Sequence[OrderRequest]) -> dict[str, Any]:
+        """The account's margin before and after orders, and the legs in the order of least need; None where unknown."""
+        contracts = [(self._instrument(seat, request), request) for request in made]
+        basket = [self._basket_leg(seat, i, request) for i, request in contracts if i.expiry is not None]
+        params = self._params({*self._names(seat), *(one.leg.underlying for one in basket)})
+        held, missing = self._legs(seat, seat.engine.core.book.net, params)
+        if missing or any(one.leg.underlying not in params for one in basket):
+            return dict.fromkeys(("margin_before", "margin_after", "leg_order"))
+        after = span_margin([*held, *(one.leg for one in basket)], params)
+        found: dict[str, Any] = {"margin_before": span_margin(held, params).total, "margin_after": after.total}
+        return found | {"leg_order": await self._leg_order(basket, params, held)}
+
+    # inside
+
+    async def _leg_order(
+        self, basket: Sequence[BasketLeg], params: Mapping[str, SpanParams], held: Sequence[Leg]
+    ) -> list[dict[str, Any]]:
+        steps = await asyncio.to_thread(leg_order, [one.leg for one in basket], params, held)
+        return [
             {
                 "symbol": basket[step.number].symbol,
                 "side": str(Side.BUY if step.leg.qty > 0 else Side.SELL),
@@ -145,10 +170,6 @@ class Margins:
             }
             for step in steps
         ]
-        found["funding"] = self._covered(await seat.engine.broker.margins(), after, ours.premium + shares)
-        return found | await self._beside(seat, basket, params)
-
-    # inside
 
     def _of(self, seat: Seat, net: Mapping[str, int]) -> Margin | str:
         """The margin of positions, or why it is unknown."""
@@ -208,7 +229,7 @@ class Margins:
             for instrument, request in contracts
             if instrument.expiry is None and request.side is Side.BUY
         )
-        return cost if math.isfinite(cost) else None
+        return float(cost) if math.isfinite(cost) else None
 
     def _covered(self, funds: Funds, margin: Margin, premium: float) -> dict[str, Any] | None:
         """How cash and collateral cover a margin; a debit counts as cash still to be paid. None where unknown."""

@@ -152,19 +152,21 @@ def default_params(
     Notes
     -----
     The price scan range is the larger of a floor (9.3 % for an index, 17.7 % for its options of more
-    than nine months, 14.2 % for a share) and 6 sigma scaled by the root of two days; the vol scan range a quarter of the vol in whole
-    points, at least 4 (10) points. Both agree with the files of 4-Jan-2021 and 2-Sep-2025
-    (13.10 % and 9.3 %; 7 and 4 points) when given the files' vol. The file's vol is not
+    than nine months, 14.2 % for a share) and 6 sigma scaled by the root of two days; the vol scan
+    range a quarter of the vol in whole points, at least 4 (10) points. Both agree with the files of
+    4-Jan-2021 and 2-Sep-2025 (13.10 % and 9.3 %; 7 and 4 points) when given the files' vol, which is not
     published elsewhere, so a vol from market prices makes an estimate.
 
     Raises
     ------
     BadData
-        When spot or vol is not a positive finite number, or a rate is not known by ``on``.
+        When spot or vol is not a positive finite number, ``rate`` is no fraction, or a rate is not known by ``on``.
     """
     for name, value in (("spot", spot), ("vol", vol)):
         if not (math.isfinite(value) and value > 0.0):
             raise BadData(f"margin parameter {name} must be positive and finite, was {value!r}")
+    if not -1.0 < rate < 1.0:
+        raise BadData(f"margin parameter rate must be a fraction a year, between -1 and 1, was {rate!r}")
     known: MarginRates = defaults.get("margins") if rates is None else rates
     kind = "stock" if stock else "index"
 
