@@ -286,7 +286,10 @@ class Hub:
         return math.nan
 
     def follow(self, symbol: str, since_ns: int) -> None:
-        """Begin to count what a contract trades from now, called ``since_ns``, for :meth:`vwap`; each call wants one :meth:`leave`."""
+        """Begin to count what a contract trades from now, called ``since_ns``, for :meth:`vwap`.
+
+        Each call wants one :meth:`leave`.
+        """
         key = self.by_symbol.get(symbol)
         if key is not None:
             row = self.board.row(key)
