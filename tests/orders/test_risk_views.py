@@ -15,6 +15,7 @@ from toolkit.orders.risk_views import (
     greek_rows,
     historical_view,
     read_groups,
+    rule_rows,
     scenario_view,
     split_by_strategy,
     underlying_greeks,
@@ -149,3 +150,18 @@ def test_days_of_several_underlyings_are_taken_together_and_holes_are_no_moves()
     assert historical_view(book[:1], {"NIFTY": few}) is None
     weekly = {dt.date(2024, 1, 1) + dt.timedelta(weeks=n): 100.0 + n for n in range(100)}
     assert historical_view(book[:1], {"NIFTY": weekly}) is None
+
+
+def test_the_exchanges_breaker_shows_the_largest_move_and_null_while_no_close_is_known():
+    from toolkit import tables
+    from toolkit.calendar import ist_ns
+    from toolkit.risk.guards import Facts
+    from toolkit.risk.rulefile import parse
+    from toolkit.risk.rules import RuleBook
+
+    rules = RuleBook(parse('[[rule]]\nkind = "exchange_breaker"', "r", breakers=tables.breakers()).rules)
+    noon = ist_ns(dt.date(2026, 7, 13), dt.time(12))
+    for moves, value in (({"NIFTY": None}, None), ({"NIFTY": -0.04, "SENSEX": 0.01, "BANKNIFTY": 0.3}, 0.04)):
+        rules.watch(noon, Facts(index_moves=moves))
+        (row,) = rule_rows("A", rules, noon)
+        assert (row["value"], row["trip"], row["locked"]) == (value, 0.10, False)

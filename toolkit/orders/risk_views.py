@@ -17,6 +17,7 @@ import numpy as np
 from toolkit.errors import BadData, nearest
 from toolkit.risk.account import DayLoss, MaxDrawdown
 from toolkit.risk.book import RiskBook
+from toolkit.risk.breaker import ExchangeBreaker
 from toolkit.risk.closing import Touch, close_out
 from toolkit.risk.exposure import Columns, Position, columns, exposures, position_greeks
 from toolkit.risk.guards import Greek
@@ -313,16 +314,19 @@ def rule_rows(account: str, rules: RuleBook, now_ns: int) -> list[dict[str, Any]
             row |= {"value": None if reading.value is None else _real(float(reading.value))}
             row |= {"trip": float(reading.trip), "rearm": float(reading.rearm), "rearms_when": reading.back}
         elif rule.kind.phase == "lock":
-            row |= _lost(rules, rule.params)
+            row |= _used(rules, rule.params)
         skip = ("name", "kind", "phase", "does")
         row["params"] = {name: value for name, value in described(rule).items() if name not in skip}
         rows.append(row)
     return rows
 
 
-def _lost(rules: RuleBook, params: msgspec.Struct) -> dict[str, float | None]:
-    """The use of a rule over the day's profit, rupees."""
+def _used(rules: RuleBook, params: msgspec.Struct) -> dict[str, float | None]:
+    """The use of a rule that has no reading: over the day's profit in rupees, of the exchange's breaker as a move."""
     profit = rules.scene.facts.profit_p
+    if isinstance(params, ExchangeBreaker):
+        moves = [abs(m) for name in params.indices if (m := rules.scene.facts.index_moves.get(name)) is not None]
+        return {"value": max(moves, default=None), "trip": min((r.move for r in params.table.rows), default=None)}
     if isinstance(params, DayLoss):
         lost = None if profit is None else max(0, -profit) / 100.0
         return {"value": lost, "trip": params.max_loss / 100.0}

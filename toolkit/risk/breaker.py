@@ -16,6 +16,7 @@ from toolkit.risk.units import Percent, Rupees, Span
 from toolkit.types import Kind
 
 __all__ = [
+    "ExchangeBreaker",
     "clock_skew",
     "exchange_breaker",
     "feed_stale",
