@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from toolkit import pricing
+from toolkit.pricing import direct as short
 from toolkit.pricing.direct import ABSENT, KNOWN, direct, greeks_entry, implied_entry, plain, price_entry
 
 K = np.linspace(90.0, 110.0, 200)
@@ -137,3 +139,17 @@ def test_the_first_price_leaves_scipy_out_and_numba_whole():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "14.0\n", done.stderr
+
+
+def test_a_numba_without_that_check_is_left_alone(monkeypatch):
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        return SimpleNamespace()
+
+    monkeypatch.delitem(sys.modules, "numba.np.arraymath", raising=False)
+    monkeypatch.setattr(short, "find_spec", lambda name: object())
+    monkeypatch.setattr(short, "import_module", load)
+    short.spare_scipy()
+    assert asked == ["numba.np.linalg"]

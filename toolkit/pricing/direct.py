@@ -34,14 +34,17 @@ _CLOSED: Final[set[Any]] = set()
 
 
 def spare_scipy() -> None:
-    """Keep numba from importing ``scipy.linalg`` before the first kernel, half the time that one takes.
+    """Keep numba from importing ``scipy.linalg`` before the first kernel, a part of the time that one takes.
 
-    numba only asks whether it is there, for ``np.dot``; what needs it imports it itself, then.
+    numba only asks whether it is there, for ``np.dot``; what needs it imports it itself, then. A numba that asks
+    in another way is left alone.
     """
     if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
         return
     linalg: Any = import_module("numba.np.linalg")
-    check = linalg.ensure_blas
+    check = getattr(linalg, "ensure_blas", None)
+    if check is None:
+        return
     linalg.ensure_blas = _found
     try:
         arrays: Any = import_module("numba.np.arraymath")

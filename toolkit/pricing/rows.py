@@ -2,7 +2,7 @@
 
 Rows are taken in blocks through one scratch array that stays in the second-level cache; each stage is a
 loop without branches, which LLVM turns into vector code. A block of 1024 rows beats one of 256, which the
-first level would hold: to start and to end a stage costs more than the slower cache. Stages are short on
+first level would hold: every block has a fixed cost, and it outweighs the slower cache. Stages are short on
 purpose: a processor holds about a hundred vector instructions at once, so in a short loop the next rows
 start while the long dependent chains of these (a division, a polynomial) are still on their way. Rows
 outside the common domain (limits, NaN, total volatility above 1.5, prices near underflow) are counted and
@@ -36,7 +36,6 @@ __all__ = ["BLOCK", "greeks_rows", "price_rows"]
 
 BLOCK: Final = 1024
 PITCH: Final = BLOCK + 40
-"""From one column of scratch to the next: no multiple of a page, or their lines would contend for the same sets."""
 S_SHORT: Final = 0.25
 S_LONG: Final = 1.5
 NO_VALUE: Final = 60.0
