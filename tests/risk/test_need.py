@@ -86,6 +86,9 @@ def test_a_day_of_changes(seed):
         wanted, side, qty = draw.choice(LISTED), draw.choice(list(Side)), LOT * draw.randint(1, 4)
         ours = book.need.after_p(wanted.symbol, side, qty, now)
         assert ours == pytest.approx(afresh(book, now, (wanted.symbol, side, qty)), abs=1)
+        kept = book.need.shape()
+        book.need.reset()
+        assert kept == book.need.shape(), "what was kept is what is counted afresh"
         positions = [book.leg(book.instruments[s], q, now) for s, q in book.net.items()]
         assert book.need.held_p(now) == pytest.approx(round(span_margin(positions, book.span).total * 100), abs=1)
 

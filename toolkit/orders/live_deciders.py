@@ -84,6 +84,8 @@ class Deciders:
             engine.later(self.parents.on_quotes(engine.core, engine.now_ns(), changed))
         for runner in self.runners.idle():
             self._ask(runner, runner.market)
+        if engine.pen is not None:
+            engine.pen.press()  # every decision on these quotes is in one commit, a turn of the loop earlier
 
     def _ask(self, runner: Runner, what: Callable[[], Sequence[Intent]]) -> None:
         """Take one decision of a strategy and carry it out, at once where the broker need not be asked first."""

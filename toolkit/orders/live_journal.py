@@ -69,7 +69,7 @@ class Pen:
             then(not self.failed)
             return
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self.press)
         self._waiting.append(then)
 
     async def durable(self) -> bool:
@@ -92,6 +92,11 @@ class Pen:
     def _ridden(self, failed: Callable[[], None]) -> None:
         if not self.flush():
             failed()
+
+    def press(self) -> None:
+        """Commit now what somebody waits for; nothing when nobody does."""
+        if self._waiting:
+            self.flush()
 
     def flush(self) -> bool:
         """Commit now; True when everything is durable."""

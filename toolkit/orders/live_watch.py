@@ -118,6 +118,8 @@ class Watch:
         reports, self._heard = self._heard, []
         try:
             self._engine.path.take(reports)
+            if self._engine.pen is not None:
+                self._engine.pen.press()
         except ToolkitError:
             self.poke()  # the books tell what was missed
 

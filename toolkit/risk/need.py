@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from toolkit.risk.book import RiskBook
 
 __all__ = ["Need"]
-
-
-_OUT: Final = (False, False)
 
 
 class Shape(NamedTuple):
@@ -47,8 +44,8 @@ class Need:
         self._known: set[str] = set()
         self._stale: set[str] = set()
         self._shape: Shape | None = None
-        self._kin: dict[str, tuple[bool, bool]] = {}
-        self._moved_in: set[str] = set()
+        self._kin: dict[str, int] = {}
+        self._looked: set[str] = set()
         self._keys: list[int] = []
         self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._all_quoted = False
@@ -58,7 +55,7 @@ class Need:
     def touch(self, symbol: str) -> None:
         """Note that a contract's position or open orders changed."""
         self._stale.add(symbol)
-        self._moved_in.add(symbol)
+        self._looked.add(symbol)
 
     def reset(self) -> None:
         """Start over: terms or positions were replaced."""
@@ -68,9 +65,9 @@ class Need:
     def shape(self) -> Shape:
         """Which contracts the account is in, kept until it comes into one or leaves one."""
         book = self._book
-        if self._shape is not None and any(self._kin.get(s, _OUT) != self._place(s) for s in self._moved_in):
+        if self._shape is not None and any(self._kin.get(s, 0) != self._place(s) for s in self._looked):
             self._shape = None
-        self._moved_in.clear()
+        self._looked.clear()
         if self._shape is None:
             self._kin = {s: self._place(s) for s in {*book.net, *book.resting}}
             terms = [(s, book.instruments.get(s)) for s in self._kin]
@@ -83,9 +80,14 @@ class Need:
             )
         return self._shape
 
-    def _place(self, symbol: str) -> tuple[bool, bool]:
-        """Whether a contract is held, and whether an order of it is open."""
-        return symbol in self._book.net, symbol in self._book.resting
+    def _place(self, symbol: str) -> int:
+        """How the account is in a contract, as far as :meth:`shape` says: 0 not, 1 by position or order, 2 held."""
+        book = self._book
+        held = symbol in book.net
+        instrument = book.instruments.get(symbol)
+        if held and (instrument is None or instrument.kind is Kind.FUTURE):
+            return 2
+        return 1 if held or symbol in book.resting else 0
 
     def after_p(self, symbol: str, side: Side, qty: int, now_ns: int) -> int:
         """Margin in paise of positions, open orders and ``qty`` more units of a listed contract."""

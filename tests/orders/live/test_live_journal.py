@@ -145,3 +145,45 @@ async def test_a_waiter_that_ends_does_not_end_the_commit_of_the_others(pen):
     gone.cancel()
     assert await stays
     assert [e.cl_ord_id for e in pen.events()] == ["A1"]
+
+
+async def test_what_waits_is_called_in_order_and_one_that_fails_keeps_none_of_the_others(pen):
+    called, faults = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(str(context["exception"])))
+
+    def fail(written):
+        raise ValueError("this act fails")
+
+    pen.write([record(1)], lambda written: called.append(("first", written, pen.journal.last_seq)))
+    pen.write([record(2)], fail)
+    pen.write([record(3)], lambda written: called.append(("third", written, pen.journal.last_seq)))
+    assert called == []
+    await asyncio.sleep(0)
+    assert called == [("first", True, 3), ("third", True, 3)]
+    assert faults == ["this act fails"]
+
+
+async def test_a_press_commits_what_is_waited_for_at_once_and_nothing_else(pen):
+    called = []
+    pen.add([record(1)])
+    pen.press()
+    assert pen.commits == 0
+    pen.write([record(2)], called.append)
+    pen.press()
+    assert (called, pen.commits) == ([True], 1)
+    pen.press()
+    await asyncio.sleep(0)
+    assert pen.commits == 1
+
+
+async def test_what_is_queued_while_others_are_called_has_a_commit_of_its_own(pen):
+    seen = []
+
+    def first(written):
+        pen.write([record(2)], lambda again: seen.append((again, pen.commits)))
+        seen.append((written, pen.commits))
+
+    pen.write([record(1)], first)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert seen == [(True, 1), (True, 2)]
