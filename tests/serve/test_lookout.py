@@ -32,7 +32,7 @@ def held(served):
         book, wake = station.seats["PAPER"].engine.core.book, asyncio.Event()
         station.wakes.add(wake)
         while (book.net.get(CE), book.net.get(PUT)) != (-65, 65):
-            await asyncio.wait_for(wake.wait(), 20)
+            await asyncio.wait_for(wake.wait(), 120)
             wake.clear()
         station.wakes.discard(wake)
 

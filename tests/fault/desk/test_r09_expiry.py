@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -50,7 +51,8 @@ def test_a_dead_token_denies_new_orders_here_and_a_new_login_restores_the_books(
 
     rig.wait_until(restored, 60, "the new login is not taken")
     back = time.monotonic() - back
-    assert desk.place("AFTER", price=81.0)[1]["ord_status"] in ("pending_new", "new")
+    after = (desk.place(f"AFTER{number}", price=81.0)[1]["ord_status"] for number in itertools.count())
+    rig.wait_until(lambda: next(after) in ("pending_new", "new"), 60, "the feed is not restored")  # stale denies
     assert (verdict := rig.ready(desk, sim)), verdict
     assert {f"BEFORE{n}" for n in range(20)} <= {
         o["cl_ord_id"] for o in desk.orders().values() if o["ord_status"] == "new"
