@@ -137,6 +137,21 @@ def test_an_order_that_was_shrunk_to_what_it_had_traded_is_filled():
     assert (after.ord_status, after.leaves_qty, odd) == (OrdStatus.FILLED, 0, None)
 
 
+@pytest.mark.parametrize("status", [OrdStatus.PENDING_REPLACE, OrdStatus.PENDING_CANCEL, OrdStatus.UNKNOWN])
+def test_an_order_that_was_filled_before_it_could_be_enlarged_is_filled(status):
+    """As when a kill kept the modification from leaving."""
+    ours = msgspec.structs.replace(order(status), order_id="X1", pending_qty=375)
+    theirs = reading(order(OrdStatus.FILLED, 75), fills=[fill()])
+    found = [s.report for s in steps(Ours(ours), theirs) if isinstance(s, Hear)]
+    assert [r.exec_type for r in found][-2:] == ["trade", "replace_rejected"]
+    after = ours
+    for report in found:
+        after, odd = apply(after, report)
+        assert odd is None
+    assert (after.ord_status, after.cum_qty, after.leaves_qty) == (OrdStatus.FILLED, 75, 0)
+    assert "replace_rejected" not in heard(steps(Ours(ours), theirs, in_flight={"A1"})), "its answer is on the way"
+
+
 def test_the_price_of_a_market_order_is_the_brokers_affair():
     ours = order(ord_type=OrdType.MARKET, price_p=9600)
     assert steps(Ours(ours), reading(order(ord_type=OrdType.LIMIT, price_p=9500))) == ()

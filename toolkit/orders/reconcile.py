@@ -309,16 +309,19 @@ def _bring(
             steps.append(_differs("state", order, str(order.ord_status), str(status), text))
         return steps
     quiet = not busy and now_ns - max(order.updated_ns, order.created_ns) >= inflight_s * 1e9
-    steps += _answers(order, theirs, now_ns, quiet)
+    steps += _answers(order, theirs, now_ns, busy, quiet)
     if status in _ENDS:
         steps.append(Hear(_report(theirs, _ENDS[status], now_ns)))
     return steps
 
 
-def _answers(order: Order, theirs: Order, now_ns: int, quiet: bool) -> list[Step]:
+def _answers(order: Order, theirs: Order, now_ns: int, busy: bool, quiet: bool) -> list[Step]:
     """What the book says about a modification or a cancel that was asked for, here or elsewhere."""
     if theirs.ord_status is OrdStatus.FILLED and theirs.request.order_qty != order.request.order_qty:
         return [Hear(_report(theirs, ExecType.REPLACED, now_ns, now_ns))]  # what was left of it was taken away
+    if theirs.ord_status is OrdStatus.FILLED and (order.pending_qty or 0) > order.request.order_qty and not busy:
+        text = "the broker's book shows it filled as it was before"
+        return [Hear(_report(theirs, ExecType.REPLACE_REJECTED, now_ns, now_ns, text))]
     if theirs.ord_status not in _WORKING:
         return []
     steps: list[Step] = []
