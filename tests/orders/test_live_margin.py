@@ -137,15 +137,15 @@ def test_the_worst_of_a_minute_is_kept_and_a_day_begins_anew():
     assert shots.view(at("09:21") + 86_400 * 10**9, RATES)["window"] is None
 
 
-def test_what_is_noted_is_margin_and_money_and_nothing_while_one_is_unknown():
+async def test_what_is_noted_is_margin_and_money_and_nothing_while_one_is_unknown():
     rig = Rig(**{CE: -65})
-    rig.margins.note(rig.seat)
+    await rig.margins.note(rig.seat)
     (shot,) = rig.margins._shots["A"].kept
     assert shot.required > 0
     assert shot.available == 1_000_000.0
     blind = Rig(**{"SENSEX 16JUL2026 FUT": 20})
-    blind.margins.note(blind.seat)
+    await blind.margins.note(blind.seat)
     poor = Rig(**{CE: -65})
     poor.seat.engine.figures.money = None
-    poor.margins.note(poor.seat)
+    await poor.margins.note(poor.seat)
     assert blind.margins._shots == poor.margins._shots == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
@@ -94,7 +95,7 @@ def test_the_day_s_peak_is_the_worst_that_a_snapshot_could_have_seen(served, api
 
     async def measured():
         await seat.engine.figures.ask_money()
-        station.lookout.margins.note(seat)
+        await station.lookout.margins.note(seat)
 
     served.loop.wait(measured)
     row = api.get("/v1/margin").json()["margin"][0]
@@ -103,6 +104,38 @@ def test_the_day_s_peak_is_the_worst_that_a_snapshot_could_have_seen(served, api
     assert peak["since_ns"] <= station.clock()
     assert (peak["shortfall"], peak["penalty"]) == (0.0, 0.0)
     assert peak["window"] in (None, "11:00-11:30", "12:30-13:00")
+
+
+def test_a_fill_is_looked_at_before_the_next_turn(served, api, monkeypatch):
+    station = served.server.station
+    book, noted = station.seats["PAPER"].engine.core.book, asyncio.Event()
+    before = book.net.get(WING, 0)
+
+    async def note(seat):
+        if seat.engine.core.book.net.get(WING, 0) == before + 65:
+            noted.set()
+
+    async def nothing():
+        return None
+
+    async def told():
+        await asyncio.wait_for(noted.wait(), 20)
+
+    async def flat():
+        wake = asyncio.Event()
+        station.wakes.add(wake)
+        while book.net.get(WING, 0) != before:
+            await asyncio.wait_for(wake.wait(), 20)
+            wake.clear()
+        station.wakes.discard(wake)
+
+    monkeypatch.setattr(station.lookout.margins, "note", note)
+    monkeypatch.setattr(station.lookout, "turn", nothing)
+    order = {"symbol": WING, "lots": 1, "ord_type": "MARKET"}
+    assert api.post("/v1/orders", json={**order, "side": "BUY"}).json()["ord_status"] != "denied"
+    served.loop.wait(told)
+    assert api.post("/v1/orders", json={**order, "side": "SELL"}).json()["ord_status"] != "denied"
+    served.loop.wait(flat)
 
 
 def test_every_door_says_the_same(served, api, capsys):

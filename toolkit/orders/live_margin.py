@@ -93,13 +93,16 @@ class Margins:
         self._rates: MarginRates = defaults.get("margins")
         self._shots: dict[str, Shots] = {}
 
-    def note(self, seat: Seat) -> None:
+    async def note(self, seat: Seat) -> None:
         """Keep what a snapshot of an account would see now, where both its margin and its money are known."""
-        money = seat.engine.figures.money
-        made = self._of(seat, seat.engine.core.book.net)
-        if isinstance(made, Margin) and money is not None and money.cash_p is not None:
-            shots = self._shots.setdefault(seat.account, Shots())
-            shots.take(self._clock(), made.total, money.cash_p / 100.0)
+        money, now_ns = seat.engine.figures.money, self._clock()
+        if money is None or money.cash_p is None:
+            return
+        params = self._params(self._names(seat))
+        legs, missing = self._legs(seat, seat.engine.core.book.net, params)
+        if not missing:
+            made = await asyncio.to_thread(span_margin, legs, params)
+            self._shots.setdefault(seat.account, Shots()).take(now_ns, made.total, money.cash_p / 100.0)
 
     async def row(self, seat: Seat) -> dict[str, Any]:
         """An account's money and the margin of its positions: parts, by strategy, how it is covered, the peak."""

@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -170,6 +171,10 @@ class Lookout:
             self._once("terms", self._ask_terms)
         for seat in self._seats.values():
             await self._alert(seat)
+
+    def traded(self, seat: Seat) -> None:
+        """Look at the margin after a fill: between two legs it may stand at its peak for less than a turn."""
+        self._once(f"peak of {seat.account}", partial(self.margins.note, seat))
 
     async def stop(self) -> None:
         """End what is under way."""
@@ -374,7 +379,7 @@ class Lookout:
             self._once(name, engine.figures.ask_money)
             if first or not self._running[name].done():
                 return  # not unknown: not answered yet
-        self.margins.note(seat)
+        await self.margins.note(seat)
         money = engine.figures.money
         funds_p = engine.core.book.funds_p if money is None else money.cash_p
         positions, touches = self._held(seat), touches_of(engine.core.book)

@@ -520,6 +520,8 @@ class Station:
         async for event in seat.engine.listen(after):
             self.meters.take(seat, event)
             self._wake()
+            if event.kind == "report" and event.payload.get("exec_type") == "trade":
+                self.lookout.traded(seat)
             if event.kind == "alarm":
                 self.alert(str(event.payload.get("kind", "alarm")), str(event.payload.get("text", "")))
 
