@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
 
 import pytest
 
 from toolkit.config import Settings
 from toolkit.errors import BadData
 from toolkit.serve.build import Plan, build
-from toolkit.serve.run import Server
+from toolkit.serve.run import Server, serve
 from toolkit.store.lease import Lease
 
 
@@ -32,3 +35,17 @@ async def test_a_start_that_fails_late_stops_what_was_started(tmp_path, monkeypa
     assert seat.engine.state == "stopped"
     assert asyncio.all_tasks() == {asyncio.current_task()}
     Lease(seat.broker, seat.account, seat.engine._realm).release()
+
+
+async def test_what_start_up_made_is_not_looked_through_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path))
+    said = asyncio.Queue()
+    before = gc.get_freeze_count()
+    serving = asyncio.ensure_future(serve(Plan(), 0, said.put_nowait, lambda note: None))
+    try:
+        await asyncio.wait_for(said.get(), 60)
+        assert gc.get_freeze_count() > before
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 60)
+        gc.unfreeze()

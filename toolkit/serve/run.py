@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -138,6 +139,7 @@ async def serve(plan: Plan, port: int | None, say: Say, warn: Say) -> None:
         await asyncio.gather(starting, return_exceptions=True)
         return
     server, line = starting.result()
+    gc.freeze()  # what start-up made lives as long as the process: looking through it again would hold the loop up
     for note in server.built.notes:
         warn(f"serve: {note}")
     say(msgspec.json.encode(line).decode())
