@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 import msgspec
 import pytest
 
 from toolkit.calendar import ist_ns
+from toolkit.config import Settings
+from toolkit.desk_backends import Loop
 from toolkit.market.quotes import Quote, key_of
 from toolkit.orders.algos import make
 from toolkit.orders.core import Core
@@ -17,6 +20,7 @@ from toolkit.orders.parents import Parents
 from toolkit.orders.slicing import legal_max
 from toolkit.risk.limits import Limits
 from toolkit.risk.margin import default_params
+from toolkit.serve.build import Plan, build
 from toolkit.sim.exchange import SimExchange
 from toolkit.types import (
     ExecType,
@@ -343,3 +347,61 @@ def make_option():
 @pytest.fixture
 def hours():
     return OPEN_NS, CLOSE_NS
+
+
+class Process:
+    """A running station on a loop of its own, asked from here: ``process("place", body)``."""
+
+    CALL = "NIFTY 14JUL2026 25450 CE"
+
+    def __init__(self, built, loop) -> None:
+        self.built, self.loop, self.station = built, loop, built.station
+        self._prices = itertools.count(1)
+
+    def __call__(self, name, *values, **fields):
+        return self.loop.wait(lambda: getattr(self.station, name)(*values, **fields))
+
+    def ask(self, act):
+        """Do something of the engine's where the engine is: its journal is for one thread."""
+
+        async def there():
+            return act()
+
+        return self.loop.wait(there)
+
+    def events(self) -> list:
+        """The journal's events."""
+        return self.ask(lambda: self.seat.engine.events(0, 10_000))
+
+    @property
+    def seat(self):
+        return self.station.seats["PAPER"]
+
+    def body(self, **fields):
+        """An order that rests, each at a price of its own."""
+        price = f"{60 + next(self._prices) * 0.05:.2f}"
+        return {"symbol": self.CALL, "side": "BUY", "lots": 1, "price": price, **fields}
+
+    async def start(self) -> None:
+        await self.station.start()
+
+    async def stop(self) -> None:
+        await self.station.stop()
+        await self.built.close()
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    """An engine process on paper over the shipped session."""
+    mark = pytest.MonkeyPatch()
+    mark.setenv("TOOLKIT_HOME", str(tmp_path_factory.mktemp("station-home")))
+    free = {"engine": {"throttle_per_s": 500}, "risk": {"max_messages_per_s": 500, "max_cancels_per_s": 500}}
+    loop = Loop("test-station")
+    made = Process(loop.wait(lambda: build(Plan(), Settings.load(options=free))), loop)
+    assert not made.station.up
+    loop.wait(made.start)
+    yield made
+    loop.wait(made.stop)
+    assert not made.station.up
+    loop.stop()
+    mark.undo()
