@@ -113,13 +113,20 @@ def flatten(
 ) -> None:
     """Close every position of one account: reduce-only, shorts bought back first.
 
+    Only what shrinks a position may leave afterwards, until resume. Exit code 1 when something stays open.
+
     Example: toolkit flatten --confirm AB1234
     """
     with running(url, token_file, broker, confirm) as desks:
         if len(desks) > 1:
             raise BadSetting("several engines run here; name the account with --confirm ACCOUNT")
-        rows = desks[0].flatten(reason, confirm=confirm or _confirmed(desks[0])).to_dicts()
-    _print({"orders": rows}, as_json, [f"{r['cl_ord_id']} {r['side']} {r['order_qty']} {r['symbol']}" for r in rows])
+        named = confirm or _confirmed(desks[0])
+        rows = desks[0].flatten(reason, confirm=named).to_dicts()
+        left = [f"{r['net_qty']} {r['symbol']}" for r in desks[0].positions(named).to_dicts() if r["net_qty"]]
+    lines = [f"{r['cl_ord_id']} {r['side']} {r['order_qty']} {r['symbol']} {r['ord_status']}" for r in rows]
+    _print({"orders": rows}, as_json, lines or ["nothing to close"])
+    if left:
+        raise ToolkitError(f"not closed: {', '.join(left)}; look at the orders, flatten again or close at the broker")
 
 
 @app.command()

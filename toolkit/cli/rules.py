@@ -193,7 +193,8 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"rules file {file} cannot be read: {error}; check the path") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BadData(f"rules file {file} cannot be read: {why}; check the path") from None
 
 
 def _folder(broker: str, account: str, realm: str) -> Path:
