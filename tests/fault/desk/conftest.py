@@ -90,11 +90,11 @@ from toolkit.sim.servers.load import warm
 warm()  # a first kernel imports most of numba
 link, cache = socket.socket(fileno=int(sys.argv[1])), os.environ["NUMBA_CACHE_DIR"]
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-while (asked := socket.recv_fds(link, 1 << 17, 2))[0]:
+while (asked := socket.recv_fds(link, 1 << 17, 3))[0]:
     pid = os.fork()
     if pid == 0:
         link.close()
-        for number, file in enumerate(asked[1], 1):
+        for number, file in enumerate(asked[1][:2], 1):
             os.dup2(file, number)
             os.close(file)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -102,7 +102,11 @@ while (asked := socket.recv_fds(link, 1 << 17, 2))[0]:
         os.environ.clear()
         os.environ.update({"NUMBA_CACHE_DIR": cache, **env})
         sys.argv = ["toolkit", *words]
-        main()
+        try:
+            main()
+        except SystemExit as over:
+            os.write(asked[1][2], bytes([over.code or 0]))
+            raise
     for file in asked[1]:
         os.close(file)
     link.sendall(pid.to_bytes(4, "big"))
@@ -112,9 +116,11 @@ while (asked := socket.recv_fds(link, 1 << 17, 2))[0]:
 class Command:
     """A command of the toolkit that runs, as :class:`subprocess.Popen` shows one."""
 
-    def __init__(self, pid: int, stdout: int) -> None:
+    def __init__(self, pid: int, stdout: int, status: int) -> None:
         self.pid = pid
         self.stdout = os.fdopen(stdout)
+        self._status = os.fdopen(status, "rb")
+        self._code = b""
         self._life = select.poll()
         with contextlib.suppress(ProcessLookupError):
             self._fd = os.pidfd_open(pid)
@@ -124,12 +130,17 @@ class Command:
         return not hasattr(self, "_fd") or bool(self._life.poll(seconds * 1000))
 
     def poll(self) -> int | None:
-        """None while it runs."""
-        return 0 if self._ended(0) else None
+        """None while it runs, then its exit code; -9 when it did not say one."""
+        if not self._ended(0):
+            return None
+        if not self._status.closed:
+            self._code = self._code or self._status.read(1)
+        return self._code[0] if self._code else -signal.SIGKILL
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> int | None:
         if not self._ended(seconds):
             raise subprocess.TimeoutExpired("toolkit", seconds)
+        return self.poll()
 
     def send_signal(self, number: int) -> None:
         if not self._ended(0):
@@ -139,10 +150,11 @@ class Command:
         self.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
-        """Kill it, and let its pipe go."""
+        """Kill it, and let its pipes go."""
         self.send_signal(signal.SIGKILL)
         self.wait(10)
         self.stdout.close()
+        self._status.close()
         if hasattr(self, "_fd"):
             os.close(self._fd)
             del self._fd
@@ -158,18 +170,33 @@ class Parent:
         self._process = subprocess.Popen(words, env=env, pass_fds=(far.fileno(),))
         far.close()
 
+    def begin(self, words: list[str], env: dict[str, str], errors: Path) -> Command:
+        """Start a command of the toolkit; what it says of errors is added to a file."""
+        near, far = os.pipe()
+        status, ends = os.pipe()
+        with errors.open("ab") as log:
+            socket.send_fds(self._link, [json.dumps([words, env]).encode()], [far, log.fileno(), ends])
+        os.close(far)
+        os.close(ends)
+        return Command(int.from_bytes(self._link.recv(4), "big"), near, status)
+
     def start(self, words: list[str], env: dict[str, str], errors: Path) -> tuple[Command, dict[str, Any]]:
         """Start a command of the toolkit and read its ready line."""
-        near, far = os.pipe()
-        with errors.open("ab") as log:
-            socket.send_fds(self._link, [json.dumps([words, env]).encode()], [far, log.fileno()])
-        os.close(far)
-        process = Command(int.from_bytes(self._link.recv(4), "big"), near)
+        process = self.begin(words, env, errors)
         line = process.stdout.readline()
         if not line:
+            code = process.wait(10)
             process.close()
-            raise AssertionError(f"{words} ended: {errors.read_text()[-2000:]}")
+            raise AssertionError(f"{words} ended with {code}: {errors.read_text()[-2000:]}")
         return process, json.loads(line)
+
+    def refused(self, words: list[str], env: dict[str, str], errors: Path) -> tuple[int, str]:
+        """Run a command that is to fail without a word on stdout; gives its exit code and what it says of the error."""
+        process = self.begin(words, env, errors)
+        said, code = process.stdout.read(), process.wait(60)
+        process.close()
+        assert said == ""
+        return int(code or 0), errors.read_text()
 
     def stop(self) -> None:
         self._link.close()

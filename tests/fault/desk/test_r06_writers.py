@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,21 +13,12 @@ def test_a_second_engine_and_one_on_a_copied_folder_are_refused_and_name_the_hol
     desk.place("WRITER", price=75.0)
     shutil.copytree(desk.folder / "home", tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
     words = ["serve", "--broker", desk.broker, "--account", sim.account, "--live", sim.account, "--port", "0"]
-    others = [
-        subprocess.Popen(
-            [sys.executable, "-m", "toolkit", *words],
-            env={**desk.env, "TOOLKIT_HOME": str(home)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    for home in (desk.folder / "home", tmp_path / "copy"):
+        code, refusal = rig.parent.refused(
+            words, {**desk.env, "TOOLKIT_HOME": str(home)}, tmp_path / f"{home.name}.err"
         )
-        for home in (desk.folder / "home", tmp_path / "copy")
-    ]
-    for other in others:
-        said, refusal = other.communicate(timeout=60)
-        assert other.returncode == 3, refusal
+        assert code == 3, refusal
         assert str(desk.ready_line["pid"]) in refusal
-        assert said == ""
     assert (verdict := rig.ready(desk, sim)), verdict
 
 
