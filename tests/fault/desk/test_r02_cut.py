@@ -82,6 +82,10 @@ def test_an_unknown_order_counts_at_its_worst_is_told_and_counts_no_more_once_it
     def open_value() -> int:
         return next(row["used"] for row in desk.get("/v1/limits")["limits"] if row["limit"] == "max_open_value_p")
 
+    # Orders that other tests left working would be filled or not while this one looks.
+    assert desk.call("POST", "/v1/halt", {"reason": "clear the floor", "cancel_all": True}, timeout=60)[0] == 200
+    assert desk.call("POST", "/v1/resume", {"reason": "it is clear"})[0] == 200
+    assert rig.ready(desk, sim)
     before = open_value()
     sim.fault(f"cut-before@{PLACE[floor.dialect]}#1")
     assert desk.place("WORST1", price=76.0, lots=2)[1]["ord_status"] == "unknown"
