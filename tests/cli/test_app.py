@@ -57,6 +57,8 @@ def test_debug_shows_the_traceback(monkeypatch):
         (["replai"], "Did you mean 'replay'?"),
         (["replay"], "Missing argument"),
         (["replay", "x", "--seed", "abc"], "Invalid value for '--seed'"),
+        (["replay", "x", "--seed", "abc"], ", was 'abc'. Try"),
+        (["replay", "x", "--seed=a=b"], ", was 'a=b'. Try"),
         (["--nothing"], "No such option"),
     ],
 )

@@ -70,7 +70,7 @@ def run(argv: list[str]) -> int:
         return _say(_os_text(error), 1)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
-            return _usage(error)
+            return _usage(error, argv)
         if debug:
             raise
         return _say(f"internal error: {type(error).__name__}: {error}; run again with --debug and report it", 1)
@@ -107,7 +107,7 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _usage(error: Exception) -> int:
+def _usage(error: Exception, argv: list[str]) -> int:
     if type(error).__name__ == "Abort":
         return _say("stopped", 1)
     if type(error).__name__ == "Exit":
@@ -116,7 +116,18 @@ def _usage(error: Exception) -> int:
         print(getattr(error, "message", ""))
         return 2
     message = getattr(error, "format_message", lambda: str(error))()
+    if type(error).__name__ == "BadParameter":
+        message = f"{message.rstrip('.')}{_was(error, argv)}."
     return _say(f"{message} Try 'toolkit --help'.", int(getattr(error, "exit_code", 2)))
+
+
+def _was(error: Exception, argv: list[str]) -> str:
+    """What stood in the place of an option's value; nothing for an argument, whose place is not known."""
+    for name in getattr(getattr(error, "param", None), "opts", ()):
+        for at, word in enumerate(argv):
+            if word.startswith(f"{name}=") or (word == name and at + 1 < len(argv)):
+                return f", was {(word.partition('=')[2] if '=' in word else argv[at + 1])!r}"
+    return ""
 
 
 def _os_text(error: OSError) -> str:
