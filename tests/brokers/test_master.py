@@ -28,8 +28,21 @@ ROWS = table(
 )
 
 
+class Plain(Master):
+    """A broker whose name of a contract is its key."""
+
+    def _rows(self, wanted):
+        return [row for row, key in enumerate(self._full["key"]) if wanted in (str(key), self._full["symbol"][row])]
+
+    def _own_name(self, row):
+        return str(self._full["key"][row])
+
+    def _unknown(self, text, wanted, expired):
+        return f"none: {text!r}, {wanted!r}, {list(expired)}"
+
+
 def test_a_contract_is_made_once_and_found_by_the_brokers_key():
-    master = Master(ROWS, ON)
+    master = Plain(ROWS, ON)
     found = master.by_key(101)
     assert (found.symbol, found.kind, found.lot, found.tick_p, found.token) == (
         "NIFTY 14JUL2026 FUT",
@@ -45,13 +58,29 @@ def test_a_contract_is_made_once_and_found_by_the_brokers_key():
 
 
 def test_what_is_past_or_listed_elsewhere_is_told_apart():
-    master = Master(ROWS, ON)
+    master = Plain(ROWS, ON)
     assert master._live("x", [0, 1, 2], None) == ([0, 2], [0, 1, 2])
     assert master._live("x", [0, 2], "BSE") == ([2], [2])
     assert master._live("x", [0, 2], "NFO") == ([0], [0])
     assert master._live("x", [], "NSE") == ([], [])
     with pytest.raises(UnknownSymbol, match="'x' is not listed on BSE; it is on NSE"):
         master._live("x", [0, 1], "BSE")
+
+
+def test_one_live_contract_is_found_and_anything_else_is_said():
+    twice = table(
+        {"token": 1, "key": 101, "symbol": "RELIANCE", "kind": "equity"},
+        {"token": 2, "key": 102, "symbol": "RELIANCE", "kind": "equity", "exchange": "BSE", "venue": "BSE"},
+    )
+    master = Plain(pl.concat([ROWS, twice.with_columns(key=pl.col("key") + 100)]), ON)
+    assert master.find("  nifty  14jul2026 fut ").token == 101
+    assert master.find("reliance", "BSE").token == 202
+    with pytest.raises(UnknownSymbol, match="'reliance' names 2 instruments: 201, 202; name the exchange"):
+        master.find("reliance")
+    with pytest.raises(UnknownSymbol, match=r"none: 'nifty 07jul2026 fut', 'NIFTY 07JUL2026 FUT', \[1\]"):
+        master.find("nifty 07jul2026 fut")
+    with pytest.raises(UnknownSymbol, match=r"none: 'x', 'X', \[\]"):
+        master.find("x")
 
 
 @pytest.mark.parametrize("broker", ["kite", "xts"])

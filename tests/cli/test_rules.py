@@ -114,3 +114,14 @@ def test_the_only_market_of_an_account_is_found_and_several_are_named(home, caps
     assert "name one with --realm: NIFTY, SENSEX" in said(capsys)[1]
     assert run(["rules", "locks", "--account", "AB1234", "--realm", "NIFTY", "--json"]) == 0
     assert json.loads(said(capsys)[0])[0]["lock_id"] == "day_loss-1"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), (b"\xff\xfe", "it is no text in UTF-8")]
+)
+def test_a_rules_file_that_cannot_be_read_is_named_once(home, capsys, tmp_path, content, why):
+    file = tmp_path / "my-rules.toml"
+    if content is not None:
+        file.write_bytes(content)
+    assert run(["rules", "check", str(file)]) == 1
+    assert capsys.readouterr().err == f"toolkit: rules file {file} cannot be read: {why}; check the path\n"

@@ -7,7 +7,7 @@ it is read as columns; single contracts are looked up by symbol, by Kite's symbo
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -143,24 +143,6 @@ class KiteMaster(Master):
             found.setdefault(symbol, []).append(row)
         return found
 
-    def find(self, text: str, exchange: str | None = None) -> Instrument:
-        """Give the one live contract that ``text`` names: our symbol, Kite's (``NFO:NIFTY25NOV24500CE``) or its token.
-
-        Raises
-        ------
-        UnknownSymbol
-            Naming the nearest, the candidates, or the expiry that has passed.
-        """
-        wanted = " ".join(str(text).upper().split())
-        rows = self._rows(wanted)
-        live, rows = self._live(text, rows, exchange)
-        if len(live) == 1:
-            return self._at(live[0])
-        if live:
-            names = ", ".join(self.kite_name(self._at(row)) for row in live)
-            raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
-        raise UnknownSymbol(self._unknown(text, wanted, rows))
-
     def by_kite(self, venue: str | None, tradingsymbol: str | None) -> Instrument | None:
         """The contract of one of Kite's symbols."""
         row = self._by_kite.get((venue or "", tradingsymbol or ""))
@@ -168,7 +150,9 @@ class KiteMaster(Master):
 
     def kite_name(self, instrument: Instrument) -> str:
         """``NFO:NIFTY25NOV24500CE``: how Kite names a contract."""
-        row = self._by_key[instrument.token or 0]
+        return self._own_name(self._by_key[instrument.token or 0])
+
+    def _own_name(self, row: int) -> str:
         return f"{self._full['venue'][row]}:{self._full['source_symbol'][row]}"
 
     def _rows(self, wanted: str) -> list[int]:
@@ -186,7 +170,7 @@ class KiteMaster(Master):
             return neutral
         return [row for v in _SEGMENTS if (row := self._by_kite.get((v, wanted))) is not None]
 
-    def _unknown(self, text: str, wanted: str, expired: list[int]) -> str:
+    def _unknown(self, text: str, wanted: str, expired: Sequence[int]) -> str:
         if expired:
             row = expired[0]
             same = self._full.filter(

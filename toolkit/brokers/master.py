@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ INDICES: Final = {
 """The exchanges' names of indices to ours."""
 
 
-class Master:
+class Master(ABC):
     """The day's contracts as a table; a broker's own adds how they are named there.
 
     Parameters
@@ -67,6 +68,35 @@ class Master:
     @cached_property
     def _by_key(self) -> dict[int, int]:
         return {key: row for row, key in enumerate(self._full["key"].to_list())}
+
+    def find(self, text: str, exchange: str | None = None) -> Instrument:
+        """Give the one live contract that ``text`` names: our symbol, or the broker's own name or number of it.
+
+        Raises
+        ------
+        UnknownSymbol
+            Naming the nearest, the candidates, or the expiry that has passed.
+        """
+        wanted = " ".join(str(text).upper().split())
+        live, rows = self._live(text, self._rows(wanted), exchange)
+        if len(live) == 1:
+            return self._at(live[0])
+        if live:
+            names = ", ".join(self._own_name(row) for row in live)
+            raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
+        raise UnknownSymbol(self._unknown(text, wanted, rows))
+
+    @abstractmethod
+    def _rows(self, wanted: str) -> Sequence[int]:
+        """Rows that a text in capitals names, past ones too."""
+
+    @abstractmethod
+    def _own_name(self, row: int) -> str:
+        """A row's name at the broker, which no other row has."""
+
+    @abstractmethod
+    def _unknown(self, text: str, wanted: str, expired: Sequence[int]) -> str:
+        """Why nothing live is named."""
 
     def _live(self, text: str, rows: Sequence[int], exchange: str | None) -> tuple[list[int], list[int]]:
         """Rows of contracts that are not past, and all; both on ``exchange``, if one is named.

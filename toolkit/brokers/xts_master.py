@@ -7,7 +7,7 @@ number of columns must agree with that. Ids are unique within a segment only; ``
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from toolkit.brokers.master import INDICES, Master
 from toolkit.brokers.xts_records import number, whole
-from toolkit.errors import BadData, UnknownSymbol, nearest
+from toolkit.errors import BadData, nearest
 from toolkit.market.files.terms import symbols, with_dated_terms
 from toolkit.market.schema import INSTRUMENTS, OPTION_TYPE
 from toolkit.market.xts_text import SEGMENTS
@@ -280,30 +280,6 @@ class XtsMaster(Master):
                     found[str(name).upper()].append(row)
         return found
 
-    def find(self, text: str, exchange: str | None = None) -> Instrument:
-        """Give the one live contract that ``text`` names: our symbol, XTS's name, or ``NSEFO:49543``.
-
-        Raises
-        ------
-        UnknownSymbol
-            Naming the nearest, the candidates, or the expiry that has passed.
-        """
-        wanted = " ".join(str(text).upper().split())
-        rows = self._rows(wanted)
-        live, rows = self._live(text, rows, exchange)
-        if len(live) == 1:
-            return self._at(live[0])
-        if live:
-            names = ", ".join(f"{self._full['venue'][row]}:{self._full['token'][row]}" for row in live)
-            raise UnknownSymbol(f"symbol {text!r} names {len(live)} instruments: {names}; name the exchange")
-        if rows:
-            raise UnknownSymbol(f"symbol {text!r} expired on {self._full['expiry'][rows[0]]}")
-        head = wanted.split(" ")[0][:4]
-        near = [name for name in self._by_name if name.startswith(head)][:3000]
-        raise UnknownSymbol(
-            f"no instrument {text!r} in the XTS master{nearest(wanted, near or sorted(self._by_name)[:3000])}"
-        )
-
     def by_id(self, segment: str, instrument: int | None) -> Instrument | None:
         """The contract of an id in a segment."""
         if segment not in SEGMENTS or instrument is None or not 0 <= instrument < 1 << _SHIFT:
@@ -330,3 +306,13 @@ class XtsMaster(Master):
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 20 and int(wanted) in self._by_key:
             return [self._by_key[int(wanted)]]
         return self._by_name.get(wanted, [])
+
+    def _own_name(self, row: int) -> str:
+        return f"{self._full['venue'][row]}:{self._full['token'][row]}"
+
+    def _unknown(self, text: str, wanted: str, expired: Sequence[int]) -> str:
+        if expired:
+            return f"symbol {text!r} expired on {self._full['expiry'][expired[0]]}"
+        head = wanted.split(" ")[0][:4]
+        near = [name for name in self._by_name if name.startswith(head)][:3000]
+        return f"no instrument {text!r} in the XTS master{nearest(wanted, near or sorted(self._by_name)[:3000])}"

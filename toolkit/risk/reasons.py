@@ -134,7 +134,9 @@ def _state(c: Case) -> Denial | None:
         return Denial("halted", "active", "halted", f"trading is halted: {c.book.state_reason or 'by order'}")
     if state is TradingState.REDUCING and not c.reduces:
         net = c.book.net.get(c.order.symbol, 0)
-        return Denial("reducing", net, c.order.order_qty, f"only orders that shrink the position of {net} may leave")
+        why = f" ({c.book.state_reason})" if c.book.state_reason else ""
+        text = f"only orders that shrink the position of {net} may leave{why}"
+        return Denial("reducing", net, c.order.order_qty, text)
     return None
 
 
