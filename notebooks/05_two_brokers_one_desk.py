@@ -103,6 +103,7 @@ for name, broker in (("kite", kite), ("xts-client", xts)):
 
 # %%
 from toolkit.brokers.act import Act
+from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings
 from toolkit.risk.limits import Limits
 
@@ -110,7 +111,8 @@ from toolkit.risk.limits import Limits
 def engine(account):
     broker = xts.for_client(account) if account in LOTS else kite
     limits = Limits(max_order_lots=MOST.get(account, 5))
-    return Act(broker, account, limits=limits, engine=EngineSettings(), clock=broker.clock, realm=broker.settings.root)
+    settings = {"engine": EngineSettings(), "clock": broker.clock, "realm": broker.settings.root}
+    return Act(LiveEngine(broker, account, limits=limits, **settings))
 
 # %%
 import polars as pl
