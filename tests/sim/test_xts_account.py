@@ -143,6 +143,12 @@ def test_margin_of_a_portfolio(make):
     )
     found = account.need("CLI01", {"portfolio": [row, row]})["brokerageDeatils"]
     assert (found["IsValid"], found["MarginShortfall"], found["ErrorMessage"]) == (False, 3000, "Margin Exceeds")
+    sold = {**row, "orderSide": "SELL"}
+    naked, flat = (
+        account.need("CLI01", {"portfolio": rows})["brokerageDeatils"]["MarginRequired"]
+        for rows in ([sold], [sold, row])
+    )
+    assert flat < naked / 10, "as if both had traded: nothing is held"
 
 
 @pytest.mark.parametrize(

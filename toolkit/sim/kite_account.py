@@ -149,7 +149,10 @@ class KiteAccount:
 
     def order_margins(self, orders: Sequence[tuple[OrderForm, float]]) -> list[dict[str, Any]]:
         """Margin of each order alone, on an empty account."""
-        return [margin_row(form.listed, self._after({}, [], 0, [form]), charge) for form, charge in self._noted(orders)]
+        return [
+            margin_row(form.listed, self._after({}, [], 0, [_open(form)]), charge)
+            for form, charge in self._noted(orders)
+        ]
 
     def basket(self, orders: Sequence[tuple[OrderForm, float]], *, with_positions: bool) -> dict[str, Any]:
         """Margin of a basket as if it had traded: ``initial`` without the hedge between its orders, ``final``
@@ -159,15 +162,15 @@ class KiteAccount:
         held = self.net() if with_positions else {}
         working = self._working(None) if with_positions else []
         paid = self._premium_p() if with_positions else 0
-        alone = [self._after(held, working, paid, [form]) for form, _ in noted]
+        alone = [self._after(held, working, paid, [_open(form)]) for form, _ in noted]
         initial = Need(*(sum(getattr(n, k) - getattr(base, k) for n in alone) for k in ("span", "exposure", "premium")))
-        whole = self._after(held, working, paid, [form for form, _ in noted])
+        whole = self._after(held, working, paid, [_open(form) for form, _ in noted])
         final = Need(*(getattr(whole, k) - getattr(base, k) for k in ("span", "exposure", "premium")))
         total = summed([charge for _, charge in noted])
         return {
             "initial": margin_row(None, initial, total),
             "final": margin_row(None, final, total),
-            "orders": [margin_row(f.listed, self._after({}, [], 0, [f]), c) for f, c in noted],
+            "orders": [margin_row(f.listed, self._after({}, [], 0, [_open(f)]), c) for f, c in noted],
             "charges": total,
         }
 
@@ -237,14 +240,17 @@ class KiteAccount:
         worst = max(found, key=lambda pair: pair[0] + pair[1])
         return Need(worst[0], worst[1], premium)
 
-    def _after(self, held: Mapping[int, int], working: Sequence[Open], paid_p: int, forms: Sequence[OrderForm]) -> Need:
-        """What is needed once the orders have traded."""
+    def traded(self, orders: Iterable[Open]) -> Need:
+        """What positions and open orders need once ``orders`` have traded."""
+        return self._after(self.net(), self._working(None), self._premium_p(), orders)
+
+    def _after(self, held: Mapping[int, int], working: Sequence[Open], paid_p: int, orders: Iterable[Open]) -> Need:
         after = dict(held)
-        for form in forms:
-            key = form.listed.key
-            if form.side == "BUY" and form.listed.instrument.kind is Kind.OPTION:
-                paid_p += max(0, form.quantity - max(0, -after.get(key, 0))) * (form.price_p or 0)
-            after[key] = after.get(key, 0) + (form.quantity if form.side == "BUY" else -form.quantity)
+        for order in orders:
+            key = order.listed.key
+            if order.qty > 0 and order.listed.instrument.kind is Kind.OPTION:
+                paid_p += max(0, order.qty - max(0, -after.get(key, 0))) * order.price_p
+            after[key] = after.get(key, 0) + order.qty
         return self._need(after, working, paid_p)
 
     def _span(self, legs: Sequence[tuple[Listed, int]]) -> tuple[float, float]:
@@ -323,3 +329,7 @@ class KiteAccount:
         if instrument.kind not in (Kind.OPTION, Kind.FUTURE):
             return charge_row({})
         return charge_row(charges(fill, None, schedule=self._schedule).row(0, named=True))
+
+
+def _open(form: OrderForm) -> Open:
+    return Open(form.listed, form.quantity if form.side == "BUY" else -form.quantity, form.price_p or 0)

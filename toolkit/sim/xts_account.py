@@ -79,7 +79,7 @@ class XtsAccount:
         return {"BalanceList": rows}
 
     def need(self, client: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What a portfolio of orders needs on top, for ``margindetails``.
+        """What a portfolio of orders needs on top once it has traded, for ``margindetails``.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class XtsAccount:
             raise invalid("portfolio must be a list of orders")
         account = self.accounts[client]
         wanted = [self._open(row) for row in rows]
-        required = max(0.0, account.need(wanted).total - account.need().total)
+        required = max(0.0, account.traded(wanted).total - account.need().total)
         available = account.margins()["equity"]["net"]
         short = max(0.0, required - available)
         return {
