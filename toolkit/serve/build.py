@@ -312,10 +312,11 @@ class _Maker:
         hub = Hub(source, listed, clock=market.clock, quote=market.quote)
         wanted = self.plan.watch or (("NIFTY",) if "NIFTY" in hub.underlyings else hub.underlyings[:1])
         for underlying in wanted:
-            hub.watch(underlying, await _money(market, listed, underlying))
             spots = [i.symbol for i in listed if i.underlying == underlying and i.kind in (Kind.INDEX, Kind.EQUITY)]
             with contextlib.suppress(ToolkitError):
                 await hub.ensure(spots[:1])  # the level is known before the first tick
+            level = hub.spot(underlying)
+            hub.watch(underlying, level if level > 0 else await _money(market, listed, underlying))
         return hub
 
     def _engine(self, broker: Broker, account: str, limits: Limits) -> LiveEngine:
