@@ -212,7 +212,7 @@ class Sim:
         self.path = folder / "record.jsonl"
         self.env = {**os.environ, "TOOLKIT_HOME": str(folder / "simhome"), "PYTHONPATH": str(ROOT)}
         kind = "kite" if dialect == "kite" else "xts"
-        words = ["sim", kind, "--port", "0", "--at", "11:00", "--record", str(self.path), "--funds", "1e10", *options]
+        words = ["sim", kind, "--port", "0", "--at", "11:02", "--record", str(self.path), "--funds", "1e10", *options]
         words += ["--profile", "unlimited"] if kind == "kite" else ["--set", "rates=off"]
         self.process, self.ready = parent.start(words, self.env, folder / "sim.err")
         self.account = self.ready["account"]
