@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +51,10 @@ class Served:
         return self.server.station.last_seq("PAPER")
 
 
-@pytest.fixture(scope="package")
-def served(tmp_path_factory):
+@contextlib.contextmanager
+def serving(home: Path) -> Iterator[Served]:
     """An engine process's inside, on a thread of its own, on the shipped session."""
     mark = pytest.MonkeyPatch()
-    home = tmp_path_factory.mktemp("serve-home")
     mark.setenv("TOOLKIT_HOME", str(home))
     tree = Settings.load(
         options={"engine": {"throttle_per_s": 500}, "risk": {"max_messages_per_s": 500, "max_cancels_per_s": 500}}
@@ -70,6 +71,12 @@ def served(tmp_path_factory):
     loop.wait(made.server.stop)
     loop.stop()
     mark.undo()
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("serve-home")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -12,9 +12,16 @@ import pytest
 from toolkit.desk import attach
 from toolkit.risk.alerts import AlertRule, Alerts
 
-from .conftest import CE
+from .conftest import CE, serving
 
 PUT = "NIFTY 14JUL2026 25450 PE"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """An account of its own: nothing that other tests bought is in these figures."""
+    with serving(tmp_path_factory.mktemp("lookout-home")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
