@@ -11,7 +11,7 @@ demo: .venv/.core
 	$(BIN)/toolkit demo --out out/demo
 
 test: .venv/.all
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: .venv/.all
 	$(BIN)/ruff check .
