@@ -130,7 +130,8 @@ _I64 = _loader(types.int64)
 _F64 = _loader(types.float64)
 
 
-@njit(cache=True, nogil=True)
+# Inlined by name: LLVM leaves some of these as calls that pass whole arrays, and a packet takes 80 ns in place of 46.
+@njit(cache=True, nogil=True, inline="always")
 def _base(b: npt.NDArray[np.uint8], start: int, size: int, segment: int, instrument: int) -> int:
     """Bytes before the body: 40 at version 4; earlier versions skip nothing or four bytes more, told by the ids."""
     version = np.int64(_U16(b, start + 2))
@@ -144,7 +145,7 @@ def _base(b: npt.NDArray[np.uint8], start: int, size: int, segment: int, instrum
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _levels(b: npt.NDArray[np.uint8], at: int, n: int, width: int, out: npt.NDArray[np.int64], word: int) -> None:
     """Keep the first five of ``n`` rows: quantity, price bits, orders."""
     qty = width - 14  # 4 or 8 bytes
@@ -161,7 +162,7 @@ def _levels(b: npt.NDArray[np.uint8], at: int, n: int, width: int, out: npt.NDAr
         _put(out, w + 2, _I32(b, row + qty + 8))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _touchline(b: npt.NDArray[np.uint8], at: int, width: int, out: npt.NDArray[np.int64], row: int) -> bool:
     """Read a touchline after its two level rows; False when the last price lies outside low and high."""
     q = width - 14
@@ -182,7 +183,7 @@ def _touchline(b: npt.NDArray[np.uint8], at: int, width: int, out: npt.NDArray[n
     return high <= 0.0 or low <= ltp <= high
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _body_1501(b: npt.NDArray[np.uint8], at: int, size: int, out: npt.NDArray[np.int64], row: int) -> int:
     width = 18 if size == 140 else 22 if size >= 148 else 0
     if width == 0:
@@ -196,7 +197,7 @@ def _body_1501(b: npt.NDArray[np.uint8], at: int, size: int, out: npt.NDArray[np
     return 1 if width == 18 else 2
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _body_1502(b: npt.NDArray[np.uint8], at: int, size: int, out: npt.NDArray[np.int64], row: int) -> int:
     if size < 8:
         return 0
@@ -221,7 +222,7 @@ def _body_1502(b: npt.NDArray[np.uint8], at: int, size: int, out: npt.NDArray[np
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _body_1510(b: npt.NDArray[np.uint8], at: int, size: int, out: npt.NDArray[np.int64], row: int) -> int:
     if size < 21:
         return 0
