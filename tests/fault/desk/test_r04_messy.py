@@ -24,7 +24,7 @@ def messy(floor, seed: int, count: int, prefix: str) -> None:
         symbol, price = (TAKEN, taking) if crossing else (rig.symbol, 75.0 + number % 100 * 0.05)
         status, answer = desk.place(cl_ord_id, symbol=symbol, price=price, lots=rng.randint(1, 6))
         assert status == 200, answer
-        if rng.random() < 0.4:
+        if number == 1 or rng.random() < 0.4:  # the second rests: one cancel at least is carried out
             desk.call("DELETE", f"/v1/orders/{cl_ord_id}")
         elif rng.random() < 0.3:
             desk.call("PATCH", f"/v1/orders/{cl_ord_id}", {"order_qty": rig.lot * rng.randint(1, 6)})
@@ -38,7 +38,8 @@ def messy(floor, seed: int, count: int, prefix: str) -> None:
     ]
     assert not wrong, "a repeated update was taken for another execution"
     ends = Counter(o["ord_status"] for o in mine)
-    assert min(ends["filled"] + ends["partially_filled"], ends["canceled"]) > 0, ends
+    assert any(o["cum_qty"] for o in mine), ends
+    assert ends["canceled"] > 0, ends
     print(f"R04 {floor.dialect}: {count} orders with updates twice, shuffled and late: {dict(ends)}; 0 mismatched")
 
 
