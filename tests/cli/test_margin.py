@@ -58,6 +58,15 @@ def test_what_is_wrong_is_one_line(day, capsys, words, says):
     assert says in lines[0]
 
 
+def test_without_an_engine_it_says_what_may_be_given_instead(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path))
+    assert run(["margin", "--legs", SPREAD]) == 3
+    said = capsys.readouterr().err
+    assert "no engine runs here" in said
+    assert "--session for a recorded day" in said
+    assert len(said.strip().splitlines()) == 1
+
+
 def test_with_money_it_says_what_is_short(day, capsys):
     words = ["margin", "--legs", SPREAD, "--session", str(day), "--cash", "20000", "--collateral", "100000"]
     assert run(words) == 0

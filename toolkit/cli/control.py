@@ -31,9 +31,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 @contextlib.contextmanager
 def running(
-    url: str | None = None, token_file: Path | None = None, broker: str | None = None, account: str | None = None
+    url: str | None = None,
+    token_file: Path | None = None,
+    broker: str | None = None,
+    account: str | None = None,
+    *,
+    instead: str = "",
 ) -> Iterator[list[Desk]]:
     """Attach to the engines that are meant, while the block lasts: the one at ``url``, or every one of this home.
+
+    ``instead`` is what a user without an engine may give, for the error.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def running(
             except ToolkitError as error:
                 print(f"toolkit: the engine at {address} does not answer: {error}", file=sys.stderr)
         if not desks:
-            raise Refused("no engine runs here; start one with toolkit serve, or give --url")
+            raise Refused(f"no engine runs here; start one with toolkit serve, or give --url{instead}")
         yield desks
 
 

@@ -73,7 +73,7 @@ def margin(
             raise BadSetting(f"{given[0]} is of a recorded day; name it with --session")
         from toolkit.cli.control import running
 
-        with running(url, token_file, broker, account) as desks:
+        with running(url, token_file, broker, account, instead=", or --session for a recorded day") as desks:
             _running(desks, legs, account, as_json)
         return
     if legs is None:
