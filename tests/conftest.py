@@ -55,6 +55,13 @@ def _own_home(tmp_path_factory):
     tempfile.tempdir = None
 
 
+@pytest.fixture
+def own_leases(monkeypatch, tmp_path):
+    """No account is held by an engine of another test."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is read again
+
+
 def pytest_report_teststatus(report, config):
     """With ``-v`` the full forms show what they printed, their figures and their seed, on their own line."""
     if report.when != "call" or not {"soak", "slow"} & set(report.keywords) or report.outcome == "skipped":

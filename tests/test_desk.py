@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import httpx
 import polars as pl
 import pytest
 
@@ -16,6 +19,7 @@ from toolkit.config import Settings
 from toolkit.desk_backends import Loop
 from toolkit.errors import BadData, BadOrder, BadSetting, Refused, RiskDenied, ToolkitError, UnknownSymbol
 from toolkit.serve.build import Plan, build
+from toolkit.serve.client import encoded
 from toolkit.serve.run import Server
 from toolkit.types import OrdStatus
 
@@ -160,6 +164,33 @@ def test_margin_of_an_order_and_a_preview(desk):
     assert desk.orders().filter(pl.col("symbol") == PE).height == 0
 
 
+def test_the_plan_shows_the_orders_that_the_exchange_accepts(desk):
+    (child,) = desk.plan(tk.order(CE, "buy", lots=30, price=70))["children"]
+    assert (child["order_qty"], child["slices"], child["account"]) == (1950, [1755, 195], desk.accounts[0])
+    assert desk.preview(tk.order(CE, "buy", lots=30, price=70))["plan"] == [1755, 195]
+    (child,) = desk.plan(tk.order(CE, "buy", lots=1, price=70))["children"]
+    assert child["slices"] == [65]
+
+
+def test_the_plan_of_an_algorithm_and_of_legs(desk):
+    plan = desk.plan(tk.order(CE, "buy", lots=4, price=70, algo="twap duration_s=60"))
+    (child,) = plan["children"]
+    assert (child["order_qty"], child["slices"], plan["algo"]) == (260, None, "twap duration_s=60")
+    assert (plan["left_qty"], plan["ok"]) == (0, True)
+    assert any(line.startswith(f"{desk.accounts[0]}@paper: 'twap'") for line in plan["why"])
+    legs = [tk.order(CE, "buy", lots=30, price=70), tk.order(PE, "sell", lots=1, price=90)]
+    plan = desk.plan(legs, policy={"fail": "unwind"})
+    asked = [(c["symbol"], c["side"], c["order_qty"], c["account"]) for c in plan["children"]]
+    assert asked == [(CE, "BUY", 1950, desk.accounts[0]), (PE, "SELL", 65, desk.accounts[0])]
+    assert plan["algo"] == "legs"
+    assert desk.orders().filter(pl.col("order_qty").is_in([1950, 260])).height == 0, "nothing is sent"
+    with pytest.raises(BadOrder, match="takes 2 legs, was 1"):
+        desk.plan(tk.order(CE, "buy", lots=1, price=70, algo="oco"))
+    odd = desk.plan(tk.order(CE, "buy", 66, price=70, algo="twap duration_s=60"))
+    assert (odd["children"], odd["left_qty"], odd["ok"]) == ([], 66, False)
+    assert any("multiple of the lot 65, was 66" in line for line in odd["why"])
+
+
 def test_events_are_gapless_and_iterate_both_ways(desk):
     events = desk.events(after=0)
     assert [next(events)["seq"] for _ in range(5)] == [1, 2, 3, 4, 5]
@@ -221,60 +252,210 @@ def test_an_account_has_one_writer(remote):
         tk.desk()
 
 
-JUNK = [
-    ("order_qty", [0, -1, "2.5", "NaN", "inf", "1e30", "x", "", "1" * 400]),
-    ("lots", [0, "-3", "NaN", "lots"]),
-    ("price", ["NaN", "-inf", 0, "-1", "0.001", "1e400", "12x", "9" * 80]),
-    ("stop_px", ["NaN", "0", "abc"]),
-    ("side", ["HOLD", "B", "buy sell"]),
-    ("ord_type", ["MKT", "limited"]),
-    ("time_in_force", ["GTC"]),
-    ("product", ["XYZ"]),
-    ("cl_ord_id", ["a b", "ümlaut", "x" * 21, "../x"]),
-    ("symbol", ["x" * 70, "A\x01B"]),
-    ("exchange", ["x" * 11]),
-    ("note", ["two\nlines", "x" * 301]),
-]
+NAN, INF = float("nan"), float("inf")
+JUNK = {
+    "symbol": ["", " ", "x" * 70, "A\x01B", "NIFTY 14JUL2026 25455 CE", "NIFTY 07JUL2020 25450 CE", 7, NAN, [CE]],
+    "side": ["HOLD", "B", "buy sell", "", 1, True, NAN],
+    "order_qty": [0, -1, 2.5, NAN, INF, 10**18, 10**30, "2.5", "1e30", "x", "", "1" * 400, True, [65], {}],
+    "lots": [0, "-3", "NaN", "lots", -INF, 1.5, b"1"],
+    "ord_type": ["MKT", "limited", "", 3],
+    "price": [NAN, INF, -INF, 0, -1, 0.001, "NaN", "-inf", "1e400", "12x", "9" * 80, 10**18, True, [1], {}, b"85"],
+    "stop_px": [NAN, -INF, "NaN", "0", "abc", {"a": 1}],
+    "time_in_force": ["GTC", "", NAN],
+    "product": ["XYZ", 5],
+    "exchange": ["x" * 11, "MCX", "BSE", "", 4],
+    "account": ["ZZ", "QQ", "x" * 41, "a\nb", 5],
+    "broker": ["kyte", "", 5],
+    "algo": ["twop", "zzz", "twap slice=3", "twap duration_s=0", "twap duration_s=nan", "twap x", "oco", "", 3],
+    "order_source": ["x" * 21, "a\tb"],
+    "cl_ord_id": ["a b", "ümlaut", "x" * 21, "../x", 7, ""],
+    "note": ["two\nlines", "x" * 301, 5],
+    "confirm": ["duplicat", 5, ["price"], ["duplicate"] * 3],
+}
+NUMBERS = ("order_qty", "lots", "price", "stop_px")
+FLAGS = {"order_qty": "--qty", "ord_type": "--type"}
 
 
-@pytest.mark.parametrize(("field", "value"), [(f, v) for f, values in JUNK for v in values])
-def test_every_field_is_refused_alike_through_python_api_and_cli(remote, capsys, field, value):
+def refused(act) -> BadOrder:
+    """What an act is refused with."""
+    with pytest.raises(BadOrder) as caught:
+        act()
+    return caught.value
+
+
+def alike(error, account: str = "PAPER") -> tuple[str, str, str, str]:
+    """Rule, limit, value and text, one account's as another's."""
+    told = (error.rule, error.limit, error.value, error) if isinstance(error, Exception) else error
+    return tuple(str(one).replace(account, "PAPER") for one in told)
+
+
+def answered(remote, method: str, path: str, body) -> tuple[str, str, str, str]:
+    """The refusal as the API's body tells it, over HTTP."""
+    error = json.loads(http(remote, method, path, body))["error"]
+    return error["rule"], str(error["limit"]), str(error["value"]), error["text"]
+
+
+def http(remote, method: str, path: str, body) -> bytes:
+    server = remote.server
+    headers = {"authorization": f"Bearer {server.tokens.path().read_text().strip()}"}
+    kind = {"content-type": "application/json"}
+    with httpx.Client(base_url=server.url, headers={**headers, **kind}, trust_env=False, timeout=20) as client:
+        return client.request(method, path, content=encoded(body)).content
+
+
+def typed(capsys, *words: str) -> tuple[int, str]:
+    """Exit code and message of a command, which is one line."""
+    code = run(["order", *words])
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1, said
+    return code, said.removeprefix("toolkit: ")
+
+
+@pytest.mark.parametrize(("field", "value"), [(f, v) for f, values in JUNK.items() for v in values])
+def test_every_field_is_refused_alike_through_every_door(local, remote, capsys, field, value):
     fields = {"symbol": CE, "side": "BUY", "order_qty": "65", "price": "70", field: value}
     if field == "lots":
         del fields["order_qty"]
     before = remote.orders().height
-    with pytest.raises(BadOrder) as caught:
-        remote.place(fields)
-    python = caught.value
-    server = remote.server
-    answer = json.loads(_post(server, fields))["error"]
-    flags = {"order_qty": "--qty", "ord_type": "--type"}
-    words = [
-        w for k, v in fields.items() if k != "symbol" for w in (f"{flags.get(k, '--' + k.replace('_', '-'))}={v}",)
-    ]
-    code = run(["order", "place", fields["symbol"], *words])
-    said = capsys.readouterr().err.strip()
-    assert (answer["rule"], answer["limit"], answer["value"]) == (python.rule, python.limit, python.value)
-    assert python.rule == field
-    assert said == f"toolkit: {python}" == f"toolkit: {answer['text']}"
-    assert code == 3
-    assert remote.orders().height == before
+    there = alike(refused(lambda: remote.place(fields)))
+    assert there[0].partition(".")[0] == field
+    assert all(there), "rule, limit, value and text"
+    assert alike(refused(lambda: local.place(fields)), "LOCAL") == there
+    ticket = {"qty" if name == "order_qty" else name: one for name, one in fields.items()}
+    assert alike(refused(lambda: local.place(tk.order(**ticket))), "LOCAL") == there
+    assert alike(refused(lambda: remote.preview(fields if field == "algo" else [fields]))) == there, "or a leg of many"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(value, bytes) and (value == value or field in NUMBERS):  # which JSON can carry
+        assert answered(remote, "POST", "/v1/orders", fields) == there
+    if (isinstance(value, str) and field != "symbol") or (number and field in NUMBERS):
+        words = [f"{FLAGS.get(k, '--' + k.replace('_', '-'))}={v}" for k, v in fields.items() if k != "symbol"]
+        assert typed(capsys, "place", CE, *words) == (3, there[3])
+    elif field == "symbol" and isinstance(value, str):
+        assert typed(capsys, "place", value, "--side=BUY", "--qty=65", "--price=70") == (3, there[3])
+    assert remote.orders().height == before, "nothing was placed"
 
 
-def _post(server, fields) -> bytes:
-    import httpx
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("symbol", "NIFTY 14JUL2026 25455 CE"),
+        ("exchange", "MCX"),
+        ("account", "ZZ"),
+        ("broker", "kite"),
+        ("price", NAN),
+    ],
+)
+def test_legs_and_algorithms_are_refused_as_one_order_is(local, remote, field, value):
+    fields = {"symbol": CE, "side": "BUY", "lots": 1, "price": 70, field: value}
+    for desk in (remote, local):
+        before, own = desk.orders().height, desk.accounts[0]
+        alone = alike(refused(lambda desk=desk: desk.place(fields)), own)
+        assert alone[0] == field
+        assert alike(refused(lambda desk=desk: desk.place({**fields, "algo": "iceberg show_lots=1"})), own) == alone
+        legs = (
+            [fields, {**fields, "symbol": PE}] if field in ("account", "broker") else [{**fields, field: None}, fields]
+        )
+        legs = [{"symbol": CE, **{k: v for k, v in leg.items() if v is not None}} for leg in legs]
+        assert alike(refused(lambda desk=desk, legs=legs: desk.place(legs)), own) == alone
+        assert desk.orders().height == before
 
-    headers = {"authorization": f"Bearer {server.tokens.path().read_text().strip()}"}
-    return httpx.post(f"{server.url}/v1/orders", json=fields, headers=headers, trust_env=False, timeout=20).content
+
+def test_what_is_missing_too_much_or_no_order_is_refused_alike(local, remote):
+    good = {"symbol": CE, "side": "BUY", "lots": 1, "price": 70}
+    for body, rule in (
+        ({**good, "lots": None}, "order_qty"),
+        ({**good, "order_qty": 65}, "order_qty"),
+        ({**good, "symbol": None}, "symbol"),
+        ({**good, "side": None}, "side"),
+        ({**good, "stoppx": 3}, "field"),
+        ({"legs": [good, {**good, "price": NAN}]}, "price"),
+        ({"legs": [good], "policy": {"fial": "keep"}}, "algo"),
+        ({"legs": [good], "policy": {"timeout_s": NAN}}, "algo.timeout_s"),
+        ({"legs": []}, "legs"),
+    ):
+        there = alike(refused(lambda body=body: remote.place(body)))
+        assert there[0] == rule
+        assert alike(refused(lambda body=body: local.place(body)), "LOCAL") == there
+        assert answered(remote, "POST", "/v1/orders", body)[:1] == there[:1]
+    for none in (None, 5, "order", [5], [None]):
+        assert alike(refused(lambda none=none: remote.place(none))) == alike(
+            refused(lambda none=none: local.place(none))
+        )
+
+
+CHANGES = [
+    ({"order_qty": 66}, "lot"),
+    ({"order_qty": 0}, "order_qty"),
+    ({"order_qty": NAN}, "order_qty"),
+    ({"order_qty": 65 * 41}, "freeze"),
+    ({"price": 70.02}, "tick"),
+    ({"price": 900}, "collar"),
+    ({"price": NAN}, "price"),
+    ({"price": -INF}, "price"),
+    ({"price": "abc"}, "price"),
+    ({"stop_px": NAN}, "stop_px"),
+    ({}, "order_qty"),
+]
+
+
+@pytest.mark.parametrize(("change", "rule"), CHANGES)
+def test_a_modification_is_refused_with_rule_limit_and_value_alike(local, remote, capsys, change, rule):
+    def told_of(error, desk) -> tuple[str, ...]:
+        """Without the market's figures, which differ from moment to moment."""
+        told = alike(error, desk.accounts[0])
+        return tuple(re.sub(r"\d[\d.]*", "N", one) for one in told) if rule == "collar" else told
+
+    there = None
+    for desk in (remote, local):
+        order = desk.place(tk.order(CE, "buy", lots=1, price=70))
+        with pytest.raises((BadOrder, RiskDenied)) as caught:
+            desk.modify(order.cl_ord_id, **change)
+        told = told_of(caught.value, desk)
+        assert all(told)
+        assert told == (there or told), "in this process as through the engine"
+        there = there or told
+        if desk is remote:
+            path = f"/v1/orders/{order.cl_ord_id}"
+            assert told_of(answered(remote, "PATCH", path, change), desk) == told
+            words = [f"{FLAGS.get(k, '--' + k.replace('_', '-'))}={v}" for k, v in change.items()]
+            code, said = typed(capsys, "modify", order.cl_ord_id, *words)
+            assert (code, told_of(("", "", "", said), desk)[3]) == (3, told[3])
+        assert desk.order(order.cl_ord_id)["price"] == 70.0
+        desk.cancel(order.cl_ord_id)
+        over = alike(denied(lambda desk=desk, name=order.cl_ord_id: desk.modify(name, price=71)), desk.accounts[0])
+        assert over[0] == "ord_status"
+        assert "was canceled" in over[3]
+    assert there[0] == rule
+
+
+def denied(act) -> RiskDenied:
+    """What an act is denied with."""
+    with pytest.raises(RiskDenied) as caught:
+        act()
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["NOPE", "a/b", "..", "../halt", "a b", "x" * 70, "", NAN])
+def test_an_id_that_no_order_has_is_refused_alike(local, remote, capsys, name):
+    there = alike(refused(lambda: remote.cancel(name)))
+    assert there[0] == "cl_ord_id"
+    for desk in (remote, local):
+        assert alike(refused(partial(desk.cancel, name))) == there
+        assert alike(refused(partial(desk.order, name))) == there
+        assert alike(refused(partial(desk.modify, name, price=71))) == there
+        assert alike(refused(partial(desk.resend, name, confirm="x"))) == there
+    if isinstance(name, str):
+        assert typed(capsys, "cancel", name) == (3, there[3])
 
 
 @pytest.mark.parametrize("qty", [66, 65 * 41, 1_700_000])
 def test_what_the_rules_deny_says_rule_limit_and_value_alike(remote, capsys, qty):
     fields = {"symbol": CE, "side": "BUY", "order_qty": qty, "price": "70"}
-    row = json.loads(_post(remote.server, fields))
+    row = json.loads(http(remote, "POST", "/v1/orders", fields))
     order = remote.place(fields)
-    code = run(["order", "place", CE, "--side", "BUY", "--qty", str(qty), "--price", "70"])
-    said = capsys.readouterr().err
+    code = run(["order", "place", CE, "--side", "BUY", "--qty", str(qty), "--price", "70", "--json"])
+    said, typed_row = (out := capsys.readouterr()).err, json.loads(out.out)
+    assert typed_row["denials"] == row["denials"]
     assert (row["ord_status"], order.ord_status, code) == ("denied", OrdStatus.DENIED, 3)
     assert row["text"] == order.text
     assert order.text in said
@@ -289,6 +470,7 @@ def test_what_the_rules_deny_says_rule_limit_and_value_alike(remote, capsys, qty
             UnknownSymbol,
         ),
         (lambda d: d.place({"symbol": CE, "side": "BUY", "lots": 1, "price": 70, "account": "OTHER"}), BadOrder),
+        (lambda d: d.place({"symbol": CE, "side": "BUY", "lots": 1, "price": 70, "broker": "kite"}), BadOrder),
         (lambda d: d.cancel("NOPE"), BadData),
         (lambda d: d.order("NOPE"), BadData),
         (lambda d: d.chain("NIFTI"), UnknownSymbol),

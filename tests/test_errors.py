@@ -89,6 +89,11 @@ def test_nearest(word, known, text):
     assert nearest(word, known) == text
 
 
+def test_nearest_tells_all_where_none_is_near():
+    assert nearest("zzz", ("stop", "lots"), tell=True) == "; known: stop, lots"
+    assert nearest("stopp", ("stop", "lots"), tell=True) == "; did you mean 'stop'?"
+
+
 def test_nearest_names_as_many_as_asked():
     known = ["aaab", "aaac", "aaad", "aaae"]
     assert nearest("aaaa", known).count("'") == 6

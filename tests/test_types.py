@@ -61,7 +61,7 @@ def test_every_public_name_is_listed():
     here = {
         n for n, v in vars(types).items() if getattr(v, "__module__", "") == "toolkit.types" and not n.startswith("_")
     }
-    assert here | {"Intent", "TERMINAL"} == set(types.__all__)
+    assert here | {"BROKERS", "Intent", "TERMINAL"} == set(types.__all__)
 
 
 @given(st.integers(-(10**11), 10**11))

@@ -151,7 +151,7 @@ def _sections() -> str:
 
 def _merge(values: dict[str, dict[str, tuple[object, str]]], name: str, keys: Mapping[str, object], place: str) -> None:
     if name not in SECTIONS:
-        raise BadSetting(f"{place}: no section '{name}'{nearest(name, SECTIONS)} known: {_sections()}")
+        raise BadSetting(f"{place}: no section '{name}'{nearest(name, SECTIONS) or ';'} known: {_sections()}")
     values.setdefault(name, {}).update({key: (value, place) for key, value in keys.items()})
 
 

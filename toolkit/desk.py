@@ -27,8 +27,8 @@ import polars as pl
 from toolkit import desk_frames as shapes
 from toolkit.config import home
 from toolkit.desk_backends import STOP_S, Local, Loop, Remote, via_of
-from toolkit.errors import BadData, BadSetting, Refused
-from toolkit.orders.words import asked_of, order_from_json
+from toolkit.errors import BadData, BadOrder, BadSetting, Refused
+from toolkit.orders.words import asked_of, order_from_json, read_basket, read_change, read_named
 from toolkit.store.lease import Holder, holders
 from toolkit.types import Order, OrderRequest
 
@@ -42,7 +42,6 @@ T = TypeVar("T")
 Asked = OrderRequest | Mapping[str, Any]
 
 _READY_S: Final = 120.0
-_TICKET: Final = ("PAPER", "paper")
 _RUNNING: dict[tuple[str, ...], Desk] = {}
 _STARTING: Final = threading.Lock()
 _STARTED: Final[list[subprocess.Popen[bytes]]] = []
@@ -133,15 +132,19 @@ class Desk:
 
     def order(self, cl_ord_id: str) -> dict[str, Any]:
         """One order with its events, in the surface's words."""
-        return self._wait(self._view, "order", cl_ord_id=cl_ord_id)
+        return self._wait(self._order, cl_ord_id)
 
-    def preview(self, order: Asked | Sequence[Asked]) -> dict[str, Any]:
+    def preview(self, order: Asked | Sequence[Asked], *, algo: str | None = None, policy: Any = None) -> dict[str, Any]:
         """What an order or legs would do: plan, margin, charges, rules, age of the quote; nothing is sent."""
-        return self._wait(self._preview, order)
+        return self._wait(self._preview, order, algo, policy)
 
-    def plan(self, order: Asked) -> dict[str, Any]:
-        """Where an order would go: account, broker, exchange and quantity, what is left, and why; sends nothing."""
-        return self._wait(self._plan, order)
+    def plan(self, order: Asked | Sequence[Asked], *, algo: str | None = None, policy: Any = None) -> dict[str, Any]:
+        """Where an order or legs would go, what is left, and why; sends nothing.
+
+        Each child has account, broker, exchange, quantity and its ``slices``, the orders that the exchange accepts;
+        None where an algorithm makes them as it goes.
+        """
+        return self._wait(self._plan, order, algo, policy)
 
     def resend(self, cl_ord_id: str, confirm: str) -> Order:
         """Send an unknown order once more: a person's act; ``confirm`` is the worst case that a refusal shows."""
@@ -216,10 +219,10 @@ class Desk:
         """The journal's events after a number (default: from now on): an iterator and an async iterator."""
         return Events(self, after, account)
 
-    def past_events(self, account: str | None = None) -> Iterator[dict[str, Any]]:
-        """The journal's events so far, oldest first; ends at the newest."""
+    def past_events(self, account: str | None = None, *, chain: bool = False) -> Iterator[dict[str, Any]]:
+        """The journal's events so far, oldest first; ``chain`` gives its records as they are. Ends at the newest."""
         after = 0
-        while page := self._wait(self._events_page, after, account):
+        while page := self._wait(self._events_page, after, account, int(chain)):
             yield from page
             after = page[-1]["seq"]
 
@@ -270,21 +273,25 @@ class Desk:
     async def _modify(self, cl_ord_id: str, order_qty: Any, price: Any, stop_px: Any) -> Order:
         fields = {"order_qty": order_qty, "price": price, "stop_px": stop_px}
         body = {name: value for name, value in fields.items() if value is not None}
-        return order_from_json(await self._backend.act("modify", cl_ord_id=cl_ord_id, body=body))
+        read_change(body)
+        return order_from_json(await self._backend.act("modify", cl_ord_id=read_named(cl_ord_id), body=body))
 
     async def _cancel(self, cl_ord_id: str) -> Order:
-        return order_from_json(await self._backend.act("cancel", cl_ord_id=cl_ord_id))
+        return order_from_json(await self._backend.act("cancel", cl_ord_id=read_named(cl_ord_id)))
 
     async def _resend(self, cl_ord_id: str, confirm: str) -> Order:
-        return order_from_json(await self._backend.act("resend", cl_ord_id=cl_ord_id, confirm=confirm))
+        return order_from_json(await self._backend.act("resend", cl_ord_id=read_named(cl_ord_id), confirm=confirm))
 
-    async def _preview(self, order: Asked | Sequence[Asked]) -> dict[str, Any]:
-        found: dict[str, Any] = await self._backend.act("preview", body=_body(order, None, None))
+    async def _preview(self, order: Asked | Sequence[Asked], algo: str | None, policy: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await self._backend.act("preview", body=_body(order, algo, policy))
         return found
 
-    async def _plan(self, order: Asked) -> dict[str, Any]:
-        found: dict[str, Any] = (await self._preview(order))["route"]
+    async def _plan(self, order: Asked | Sequence[Asked], algo: str | None, policy: Any) -> dict[str, Any]:
+        found: dict[str, Any] = (await self._preview(order, algo, policy))["route"]
         return found
+
+    async def _order(self, cl_ord_id: str) -> dict[str, Any]:
+        return await self._view("order", cl_ord_id=read_named(cl_ord_id))
 
     async def _view(self, name: str, **query: Any) -> dict[str, Any]:
         found: dict[str, Any] = await self._backend.view(name, **query)
@@ -300,8 +307,8 @@ class Desk:
     async def _frame_of(self, view: str, name: str, account: str | None) -> pl.DataFrame:
         return pl.DataFrame((await self._backend.view(view, account=account))[name])
 
-    async def _events_page(self, after: int, account: str | None) -> list[dict[str, Any]]:
-        found = await self._backend.view("events", after=after, most=1000, account=account)
+    async def _events_page(self, after: int, account: str | None, chain: int = 0) -> list[dict[str, Any]]:
+        found = await self._backend.view("events", after=after, most=1000, account=account, chain=chain)
         rows: list[dict[str, Any]] = found["events"]
         return rows
 
@@ -607,22 +614,26 @@ def _start_engine(broker: str, live: str, feed: str | None) -> Desk:
     return _attach_to(found[0])
 
 
-def _body(order: Asked | Sequence[Asked], algo: str | None, policy: Any) -> dict[str, Any]:
+def _body(order: Any, algo: str | None, policy: Any) -> dict[str, Any]:
     """The surface's fields; an order without an id gets one here, so that a repeat of this very call is the same."""
+    more = {name: value for name, value in (("algo", algo), ("policy", policy)) if value is not None}
     if isinstance(order, OrderRequest | Mapping):
-        body = _fields(order)
-        return {**body, **({} if algo is None else {"algo": algo})}
-    legs = [_fields(leg) for leg in order]
-    more = {"algo": algo, "policy": policy}
-    return {"legs": legs, **{name: value for name, value in more.items() if value is not None}}
+        body = {**_fields(order), **more}
+    elif isinstance(order, Sequence) and not isinstance(order, str | bytes):
+        body = {"legs": [_fields(leg) for leg in order], **more}
+    else:
+        raise BadOrder("body", "an object", type(order).__name__, f"an order must be an object, was {order!r:.60}")
+    read_basket(body)  # what cannot be an order ends here, whether the engine is in this process or elsewhere
+    return body
 
 
-def _fields(order: Asked) -> dict[str, Any]:
+def _fields(order: Any) -> Any:
+    """The fields of one order, with an id; what is none goes on as it is, to be refused."""
+    if not isinstance(order, OrderRequest | Mapping):
+        return order
     fields = asked_of(order) if isinstance(order, OrderRequest) else dict(order)
-    if isinstance(order, OrderRequest) and (order.account, order.broker) == _TICKET:
-        fields.pop("account", None)  # the ticket's own default: this desk's account is meant
-        fields.pop("broker", None)
-    fields.setdefault("cl_ord_id", "D" + secrets.token_hex(8).upper())
+    if "legs" not in fields and fields.get("cl_ord_id") is None:
+        fields["cl_ord_id"] = "D" + secrets.token_hex(8).upper()
     return fields
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Station
@@ -139,22 +140,23 @@ class Remote:
         given = {key: value for key, value in options.items() if value is not None}
         cl_ord_id = given.pop("cl_ord_id", None)
         if name == "modify":
-            return await self.client.send("PATCH", f"/v1/orders/{cl_ord_id}", given["body"])
+            return await self.client.send("PATCH", f"/v1/orders/{_part(cl_ord_id)}", given["body"])
         if name == "cancel":
-            return await self.client.send("DELETE", f"/v1/orders/{cl_ord_id}")
+            return await self.client.send("DELETE", f"/v1/orders/{_part(cl_ord_id)}")
         if name in ("preview", "margin"):
             return await self.client.send("POST", f"/v1/{name}", given["body"])
         if name == "resend":
-            return await self.client.send("POST", f"/v1/resend/{cl_ord_id}", given)
+            return await self.client.send("POST", f"/v1/resend/{_part(cl_ord_id)}", given)
         return await self.client.send("POST", f"/v1/{name}", given)
 
     async def view(self, name: str, **query: Any) -> Any:
         if name == "order":
-            return await self.client.get(f"/v1/orders/{query['cl_ord_id']}")
+            return await self.client.get(f"/v1/orders/{_part(query['cl_ord_id'])}")
         if name == "chain":
-            return await self.client.get(f"/v1/chain/{query['underlying']}/{query.get('expiry') or 'nearest'}")
+            expiry = query.get("expiry") or "nearest"
+            return await self.client.get(f"/v1/chain/{_part(query['underlying'])}/{_part(expiry)}")
         if name == "oi":
-            return await self.client.get(f"/v1/oi/{query.pop('underlying')}", **query)
+            return await self.client.get(f"/v1/oi/{_part(query.pop('underlying'))}", **query)
         return await self.client.get(f"/v1/{name}", **query)
 
     def events(self, after: int | None, account: str | None) -> AsyncIterator[dict[str, Any]]:
@@ -162,6 +164,11 @@ class Remote:
 
     async def close(self) -> None:
         await self.client.close()
+
+
+def _part(value: object) -> str:
+    """A value as one part of a path."""
+    return quote(str(value), safe="")
 
 
 def via_of() -> str:

@@ -127,19 +127,24 @@ class Halted(ToolkitError):
     exit_code = 3
 
 
-def nearest(word: str, known: Iterable[str], *, most: int = 3) -> str:
+def nearest(word: str, known: Iterable[str], *, most: int = 3, tell: bool = False) -> str:
     """Name the known words nearest to ``word`` (case aside), ready to append to an error text.
+
+    With ``tell`` all of them are named where none is near.
 
     >>> nearest("stopp", ["stop", "lots"])
     "; did you mean 'stop'?"
     >>> nearest("zzz", ["stop"])
     ''
+    >>> nearest("zzz", ["stop", "lots"], tell=True)
+    '; known: stop, lots'
     """
+    names = list(known)
     by_lower: dict[str, str] = {}
-    for name in known:
+    for name in names:
         if name == word or name.lower() not in by_lower:
             by_lower[name.lower()] = name
     close = get_close_matches(word.lower(), list(by_lower), n=most, cutoff=0.5)
     if not close:
-        return ""
+        return f"; known: {', '.join(names)}" if tell else ""
     return "; did you mean " + " or ".join(f"'{by_lower[w]}'" for w in close) + "?"

@@ -17,6 +17,7 @@ import msgspec
 from toolkit.errors import BadData
 
 __all__ = [
+    "BROKERS",
     "TERMINAL",
     "Cancel",
     "Denial",
@@ -40,6 +41,9 @@ __all__ = [
     "to_paise",
     "to_rupees",
 ]
+
+BROKERS: Final = ("kite", "paper", "xts-client", "xts-pro")
+"""Every broker by its name."""
 
 
 class Side(StrEnum):

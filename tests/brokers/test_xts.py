@@ -160,6 +160,25 @@ async def test_a_cancel_right_after_placing_reads_no_book(make_xts):
     assert len(install.made("GET", "/orders")) == 1
 
 
+async def test_a_cancel_said_again_leaves_though_no_book_can_be_read(make_xts):
+    broker, install = make_xts()
+    await broker.place(order())
+    install.script["DELETE", "/interactive/orders"] = lambda body: httpx.Response(503)
+    with pytest.raises(Unknown):
+        await broker.cancel("A1")
+    assert install.made("GET", "/orders") == []
+    install.script["GET", "/interactive/orders"] = lambda body: httpx.Response(503)
+    with pytest.raises(Unknown):
+        await broker.cancel("A1")
+    assert install.made("GET", "/orders") == [], "the order is known by its id"
+    del install.script["DELETE", "/interactive/orders"]
+    await broker.cancel("A1")
+    await broker.cancel("A1")
+    assert len(install.made("DELETE", "/orders")) == 4, "one that was taken is said again though the book is not read"
+    with pytest.raises(Refused, match="nothing was sent"):
+        await broker.modify(Modify(cl_ord_id="A1", order_qty=130))
+
+
 async def test_a_fill_is_told_after_its_order(make_xts):
     broker, install = make_xts()
     heard, task = await listen(broker)

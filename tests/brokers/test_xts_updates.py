@@ -331,7 +331,7 @@ async def test_logout_is_auth_expired_and_a_new_login_brings_updates_back(sim):
     await until(lambda: broker.state == "auth_expired", 2.0)
     with pytest.raises(AuthExpired):
         await broker.place(order(broker, option.symbol, "C1"))
-    assert not broker._shared.live
+    await until(lambda: not broker._shared.live, 5.0)
     await broker.link.login()
     await until(lambda: broker._shared.live, 5.0)
     await broker.place(order(broker, option.symbol, "C2"))

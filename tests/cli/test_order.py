@@ -61,6 +61,7 @@ def test_a_fill_on_paper_and_the_same_id_again(capsys, home):
 def test_a_denied_order_is_printed_and_ends_with_three(capsys, home):
     code, row, err = placed(capsys, "--qty", "66", "--price", "100")
     assert (code, row["ord_status"]) == (3, "denied")
+    assert [(d["rule"], d["limit"], d["value"]) for d in row["denials"]] == [("lot", 65, 66)]
     assert "multiple of the lot 65, was 66" in err
     assert len(err.strip().splitlines()) == 1
 
@@ -83,21 +84,36 @@ def test_a_dry_run_shows_everything_and_places_nothing(capsys, home):
         (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "kite"), 2, "needs --live ACCOUNT"),
         (("cancel", "X", "--broker", "kite"), 2, "needs --live ACCOUNT"),
         (("place", CE, "--side", "BUY"), 2, "either --lots or --qty"),
-        (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "kyte"), 2, "did you mean 'kite'"),
+        (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "kyte"), 3, "was 'kyte'; did you mean 'kite'"),
+        (("list", "--broker", "kyte"), 2, "broker 'kyte' is unknown; did you mean 'kite'"),
+        (("list", "--broker", "zzz"), 2, "broker 'zzz' is unknown; known: kite, paper"),
         (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "xts-pro"), 2, "needs --live ACCOUNT"),
         (("place", CE, "--side", "BUY", "--lots", "1", "--broker", "xts-client", "--account", "C1"), 2, "needs --live"),
-        (("place", CE, "--side", "BUY", "--lots", "1", "--price", "1", "--account", "ACC"), 3, "is not 'ACC'"),
+        (
+            ("place", CE, "--side", "BUY", "--lots", "1", "--price", "1", "--account", "ACC"),
+            3,
+            "must be one of PAPER, was 'ACC'",
+        ),
         (("list", "--live", "AB1234"), 2, "leave it out on paper"),
         (("list", "--broker", "kite", "--at", "11:00"), 2, "are for paper"),
         (("place", CE, "--side", "UP", "--lots", "1", "--price", "1"), 3, "side must be one of BUY, SELL, was 'UP'"),
-        (("place", "NIFTY 14JUL2026 25455 CE", "--side", "BUY", "--lots", "1", "--price", "1"), 1, "did you mean"),
+        (("place", "NIFTY 14JUL2026 25455 CE", "--side", "BUY", "--lots", "1", "--price", "1"), 3, "did you mean"),
+        (
+            ("place", CE, "--side", "BUY", "--lots", "1", "--price", "90", "--exchange", "MCX"),
+            3,
+            f"exchange of {CE} must be NSE, was 'MCX'",
+        ),
+        (("place", CE, "--side", "BUY", "--lots", "1", "--price", "90", "--algo", "twop"), 3, "did you mean 'twap'"),
+        (("cancel", "NOPE"), 3, "no order 'NOPE' today"),
+        (("cancel", "../x"), 3, "no order '../x' today"),
         (
             ("place", CE, "--side", "BUY", "--lots", "1", "--price", "1.001"),
             3,
             "price must be rupees above 0 to 10000000, in whole paise, was 1.001",
         ),
         (("show", "NOPE"), 1, "no order 'NOPE' today"),
-        (("modify", "NOPE", "--price", "5"), 3, "no order 'NOPE'"),
+        (("modify", "NOPE", "--price", "5"), 3, "no order 'NOPE' today"),
+        (("modify", "NOPE"), 3, "a modification needs one of order_qty, price, stop_px, was empty"),
     ],
 )
 def test_wrong_words_are_one_line(capsys, home, words, code, text):

@@ -15,11 +15,12 @@ import pytest
 
 import toolkit as tk
 from toolkit.cli.app import run
-from toolkit.errors import Refused
+from toolkit.errors import BadOrder, Refused
 from toolkit.types import OrdStatus
 
 CE = "NIFTY 14JUL2026 25450 CE"
 ACCOUNT = "SIM001"
+LIVE = ("--broker", "kite", "--live", ACCOUNT)
 
 
 def spawn(*words: str) -> tuple[subprocess.Popen, dict]:
@@ -132,8 +133,7 @@ def test_order_verbs_go_through_the_running_engine(world, desk, capsys):
                 "1",
                 "--price",
                 "85",
-                "--broker",
-                "kite",
+                *LIVE,
                 "--cl-ord-id",
                 "VERB1",
                 "--json",
@@ -143,7 +143,7 @@ def test_order_verbs_go_through_the_running_engine(world, desk, capsys):
     )
     row = json.loads(capsys.readouterr().out)
     assert (row["ord_status"], row["account"]) == ("new", ACCOUNT)
-    assert run(["order", "modify", "VERB1", "--price", "86.05", "--broker", "kite", "--json"]) == 0
+    assert run(["order", "modify", "VERB1", "--price", "86.05", *LIVE, "--json"]) == 0
     assert run(["order", "cancel", "VERB1", "--broker", "kite"]) == 0
     capsys.readouterr()
     assert run(["order", "list", "--broker", "kite", "--json"]) == 0
@@ -152,6 +152,37 @@ def test_order_verbs_go_through_the_running_engine(world, desk, capsys):
     asked = next(e for e in desk.order("VERB1")["events"] if e["kind"] == "order")
     assert asked["payload"]["asked"]["via"] == "cli"
     assert len(world.orders()["VERB1"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--broker", "kite"), 2, "an order at kite needs --live ACCOUNT, typed in full"),
+        (("--broker", "kite", "--account", ACCOUNT), 2, "needs --live ACCOUNT, typed in full"),
+        (("--broker", "kite", "--live", "SIM00"), 3, "type your own account in full"),
+        (("--broker", "kite", "--account", ACCOUNT, "--live", "SIM002"), 3, "type your own account in full"),
+    ],
+)
+def test_without_live_typed_in_full_nothing_leaves_through_an_armed_engine(world, desk, capsys, words, code, says):
+    desk.place(tk.order(CE, "buy", lots=1, price=85, cl_ord_id="TYPED1"))
+    for act in (("place", CE, "--side", "BUY", "--lots", "1", "--cl-ord-id", "TYPED2"), ("modify", "TYPED1")):
+        assert run(["order", *act, "--price", "86.50", *words]) == code
+        said = capsys.readouterr().err
+        assert says in said
+        assert len(said.strip().splitlines()) == 1
+    assert "TYPED2" not in world.orders()
+    assert desk.order("TYPED1")["price"] == 85.0
+    assert run(["order", "place", CE, "--side", "BUY", "--lots", "1", "--price", "86", *words[:2], "--dry-run"]) == 0
+    assert run(["order", "cancel", "TYPED1", "--broker", "kite"]) in (0, 3)
+
+
+def test_a_ticket_for_paper_never_goes_to_a_live_account(world, desk):
+    for named in ({"account": "PAPER", "broker": "paper"}, {"account": "PAPER"}, {"broker": "paper"}):
+        with pytest.raises(
+            BadOrder, match=r"(account must be one of SIM001|broker must be one of kite), was '(PAPER|paper)'"
+        ):
+            desk.place(tk.order(CE, "buy", lots=1, price=85, cl_ord_id="NEVER1", **named))
+    assert "NEVER1" not in world.orders()
 
 
 def test_the_verbs_that_look_and_steer(world, desk, capsys):
@@ -165,25 +196,38 @@ def test_the_verbs_that_look_and_steer(world, desk, capsys):
     (journal,) = json.loads(capsys.readouterr().out)["journals"]
     assert journal["state"] in ("sound", "held")
     assert run(["flatten", "--confirm", "OTHER"]) == 3
+    for name, value in (("--account", "OTHER"), ("--broker", "paper")):
+        capsys.readouterr()
+        assert run(["positions", name, value]) == 3
+        assert f"{name[2:]} must be one of" in capsys.readouterr().err
     assert run(["flatten"]) == 2
     assert run(["flatten", "--confirm", ACCOUNT, "--json"]) == 0
 
 
 def test_halt_stops_what_increases_and_keeps_what_protects(world, desk, capsys):
     desk.place(tk.order(CE, "sell", lots=2, price=75, cl_ord_id="SHORT1"))
-    wait(lambda: dict(desk.positions().select("symbol", "net_qty").iter_rows()).get(CE, 0) < 0)
+    wait(lambda: dict(desk.positions().select("symbol", "net_qty").iter_rows()).get(CE, 0) == -130)
     protect = desk.place(tk.order(CE, "buy", lots=1, price=70, cl_ord_id="PROTECT1"))
     more = desk.place(tk.order(CE, "sell", lots=1, price=115, cl_ord_id="MORE1"))
     assert {protect.ord_status, more.ord_status} <= {OrdStatus.NEW, OrdStatus.PENDING_NEW}, (protect.text, more.text)
+    target = desk.place(tk.order(CE, "buy", lots=2, price=71, cl_ord_id="TARGET1"))
+    assert target.ord_status in (OrdStatus.NEW, OrdStatus.PENDING_NEW), target.text
     assert run(["halt", "--reason", "R21", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accounts"][0]["trading"] == "halted"
+    told = json.loads(capsys.readouterr().out)
+    assert told["accounts"][0]["trading"] == "halted"
+    assert [row["cl_ord_id"] for row in told["stay"]] == ["TARGET1"], "both together would reverse the position"
     refused = desk.place(tk.order(CE, "sell", lots=1, price=110, cl_ord_id="AFTER1"))
     assert refused.ord_status is OrdStatus.DENIED
     assert "AFTER1" not in world.orders()
     wait(lambda: desk.order("MORE1")["ord_status"] == "canceled")
-    assert desk.order("PROTECT1")["ord_status"] == "new"
-    assert run(["halt", "--cancel-all"]) == 0
     wait(lambda: desk.order("PROTECT1")["ord_status"] == "canceled")
+    assert desk.order("TARGET1")["ord_status"] == "new"
+    capsys.readouterr()
+    assert run(["halt"]) == 0
+    assert f"  stays: TARGET1 BUY 130 of {CE} at 71.00 new\n" in capsys.readouterr().out
+    assert run(["halt", "--cancel-all"]) == 0
+    assert "stays" not in capsys.readouterr().out
+    wait(lambda: desk.order("TARGET1")["ord_status"] == "canceled")
     assert run(["resume", "--reason", "over"]) == 0
     assert "active" in capsys.readouterr().out
     desk.flatten(confirm=ACCOUNT)

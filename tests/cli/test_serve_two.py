@@ -97,6 +97,13 @@ def test_the_audit_log_comes_from_the_engine_that_holds_the_journals(desk, tmp_p
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(rows) == found["exported"] >= 2
     assert {row["journal"] for row in rows} == {row["journal"] for row in found["journals"]}
+    assert run(["verify", str(file), "--json"]) == 0
+    alone = {row["journal"]: row for row in json.loads(capsys.readouterr().out)["journals"]}
+    assert {name: row["state"] for name, row in alone.items()} == dict.fromkeys(alone, "sound")
+    assert sum(row["good"] for row in alone.values()) == found["exported"]
+    file.write_text(file.read_text().replace('"payload": {"', '"payload": {"x', 1))
+    assert run(["verify", str(file)]) == 1
+    assert "record 1 is damaged" in capsys.readouterr().out
     assert run(["verify", "--export", str(file)]) == 1
     assert "never written over" in capsys.readouterr().err
 

@@ -23,6 +23,7 @@ EDGES = {
     "orders/live_deciders.py",
     "orders/live_figures.py",
     "orders/live_brakes.py",
+    "orders/live_flatten.py",
     "orders/live_journal.py",
     "orders/live_margin.py",
     "orders/live_path.py",
@@ -30,6 +31,7 @@ EDGES = {
     "orders/live_wire.py",
     "orders/meters.py",  # what its orders did
     "orders/routing.py",  # orders over the accounts of one process
+    "orders/wholes.py",  # an algorithm's order in one of them
     "orders/station.py",  # the process: engines, market and alerts
     "orders/lookout.py",  # its view of the accounts' risk
     "sim/servers",  # the wire over loopback

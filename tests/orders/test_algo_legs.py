@@ -239,6 +239,143 @@ def test_cancel_withdraws_and_leaves_what_traded(floor):
     assert f.open == []
 
 
+def condor(f, qty=75):
+    """Sell the call and the put, buy the wing of the call; the future stands for the other hedge."""
+    return (
+        f.leg(f.call, "SELL", qty),
+        f.leg(f.wing, "BUY", qty),
+        f.leg(f.put, "SELL", qty),
+        f.leg(f.future, "BUY", qty),
+    )
+
+
+def asked(f):
+    return [o.request.symbol for o in f.kids]
+
+
+def test_legs_go_in_the_order_said_stage_by_stage(floor):
+    f = floor()
+    f.run(f"legs {FAST} timeout_s=600", *condor(f), policy={"order": "2;3;1,4"})
+    assert asked(f) == [f.wing]
+    assert f"{f.put} waits for the buys" in f.text
+    f.quote(f.put, 100.0, qty=0)
+    f.wait(5)
+    assert asked(f) == [f.wing, f.put]
+    assert f"{f.call} waits for {f.put}" in f.text
+    f.quote(f.put, 100.0, qty=1500)
+    f.wait(20)
+    assert f.done
+    assert f.text.startswith("filled")
+    assert asked(f)[:2] == [f.wing, f.put]
+    assert set(asked(f)[2:]) == {f.call, f.future}
+
+
+def test_a_part_of_a_stage_lets_its_share_of_the_next_one_go(floor):
+    f = floor()
+    f.quote(f.put, 100.0, qty=150)
+    f.run(
+        "legs release=pro_rata timeout_s=600 step_s=1 step_ticks=40 order=2;1;3",
+        *spread(f, 750),
+        f.leg(f.put, "BUY", 750),
+    )
+    f.wait(8)
+    assert (f.net(f.wing), f.net(f.call)) == (750, -750)
+    assert f.net(f.put) == 150
+
+
+@pytest.mark.parametrize("after", range(0, 24, 3))
+def test_a_crash_in_the_middle_keeps_the_order(floor, after):
+    f = floor(latency_ns=SECOND)
+    f.run(f"legs {FAST} timeout_s=600", *condor(f), policy={"order": "2;3;4;1"})
+    f.wait(after)
+    before, done = asked(f), f.done
+    f.crash()
+    assert f.core.algos[f.parent].policy == {"order": "2;3;4;1"}
+    f.wait(40)
+    assert f.done
+    assert asked(f)[: len(before)] == before
+    assert list(dict.fromkeys(asked(f))) == [f.wing, f.put, f.future, f.call]
+    assert done == (before == asked(f) and done)
+
+
+def test_a_crash_keeps_the_order_that_was_found_without_a_margin(floor):
+    f = floor(latency_ns=SECOND)
+    f.elsewhere(f.put, -75)
+    legs = [f.leg(f.call, "SELL", 75), f.leg(f.wing, "BUY", 75), f.leg(f.put, "BUY", 75)]
+    f.run(f"legs {FAST} kind=entry timeout_s=600", *legs)
+    assert asked(f) == [f.put], "the short is bought back before anything is opened"
+    f.wait(6)
+    assert f.net(f.put) == 0
+    f.crash()
+    f.wait(30)
+    assert f.done
+    assert asked(f) == [f.put, f.wing, f.call]
+
+
+def test_an_exit_buys_back_first_whatever_order_was_said(floor):
+    f = short_spread(floor())
+    f.run(f"legs {FAST} order=1;2", f.leg(f.wing, "SELL", 75), f.leg(f.call, "BUY", 75))
+    f.wait(10)
+    assert f.done
+    assert asked(f) == [f.call, f.wing]
+
+
+def test_a_short_that_cannot_trade_keeps_no_other_from_being_bought_back(floor):
+    f = floor()
+    for symbol in (f.call, f.put):
+        f.elsewhere(symbol, -75)
+    f.elsewhere(f.wing, 75)
+    f.quote(f.call, 100.0, qty=0)
+    legs = [f.leg(f.call, "BUY", 75), f.leg(f.put, "BUY", 75), f.leg(f.wing, "SELL", 75)]
+    f.run(f"legs {FAST} order=1;2;3", *legs)
+    f.wait(5)
+    assert (f.net(f.call), f.net(f.put), f.net(f.wing)) == (-75, 0, 75)
+
+
+def test_a_short_hedged_by_an_earlier_stage_is_not_naked_while_a_later_one_waits(floor):
+    f = floor()
+    f.quote(f.future, 24500.0, qty=0)
+    f.run(f"legs {FAST} timeout_s=600 naked_s=5", *condor(f), policy={"order": "2;1;4;3"})
+    f.wait(15)
+    assert (f.net(f.wing), f.net(f.call), f.net(f.put)) == (75, -75, 0)
+    assert "NAKED" not in f.text
+
+
+def test_a_sell_before_its_hedge_runs_the_clock_even_where_a_person_said_so(floor):
+    f = unwinding(floor())
+    f.quote(f.wing, 100.0, qty=0)
+    f.run(f"legs {FAST} timeout_s=600 naked_s=8 order=1;2", *spread(f))
+    f.wait(4)
+    assert f.net(f.call) == -75
+    assert "NAKED for" in f.text
+    f.wait(8)
+    f.quote(f.call, 100.1)
+    f.wait(4)
+    assert f.done
+    assert (f.net(f.call), f.net(f.wing)) == (0, 0)
+
+
+def test_a_long_that_is_sold_first_is_not_naked(floor):
+    f = floor()
+    f.elsewhere(f.call, 75)
+    f.quote(f.wing, 100.0, qty=0)
+    f.run(f"legs {FAST} kind=entry timeout_s=600 naked_s=3 order=1;2", *spread(f))
+    f.wait(10)
+    assert f.net(f.call) == 0
+    assert "NAKED" not in f.text
+    f.quote(f.wing, 100.0, qty=1500)
+    f.wait(5)
+    assert f.done
+    assert f.net(f.wing) == 75
+
+
+@pytest.mark.parametrize("text", ["legs order=1", "legs order=1,2,3", "premium_stop stop=230 order=2;1"])
+def test_an_order_names_each_leg_once_and_a_premium_stop_takes_none(floor, text):
+    f = floor()
+    with pytest.raises(BadData, match="order"):
+        f.run(text, *spread(f))
+
+
 def straddle(f, qty=75):
     """The orders that close a short straddle."""
     f.elsewhere(f.call, -qty)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
+from toolkit.errors import BadOrder
 from toolkit.types import OrdStatus, TimeInForce
 
 SECOND = 10**9
@@ -100,7 +102,7 @@ def test_a_chase_keeps_its_limit(floor):
 def test_a_chase_waits_for_both_sides(floor):
     f = floor()
     f.quote(f.call, 50.0, half=math.nan)
-    f.run("chase", f.leg(f.call, "BUY", 75))
+    f.run("chase", f.leg(f.call, "BUY", 75, price=60.0))
     assert f.kids == []
     assert "waiting: nobody quotes the other side" in f.text
 
@@ -170,6 +172,19 @@ def test_a_quote_without_quantities_counts_as_one_lot(floor):
 @pytest.mark.parametrize("name", ["sniper"])
 def test_a_sniper_needs_a_limit(floor, name):
     f = floor()
-    f.run(name, f.leg(f.call, "BUY", 75))
-    assert f.done
-    assert "needs a LIMIT parent" in f.text
+    with pytest.raises(BadOrder, match="algorithm 'sniper' takes ord_type LIMIT, was MARKET"):
+        f.run(name, f.leg(f.call, "BUY", 75))
+    assert f.sink.records[-1].kind == "open", "nothing was accepted"
+
+
+@pytest.mark.parametrize(("tif", "sent"), [(TimeInForce.DAY, TimeInForce.DAY), (TimeInForce.IOC, TimeInForce.IOC)])
+def test_an_ioc_sniper_never_shoots_with_a_day_order(floor, tif, sent):
+    f = floor(features=("stop_limit", "modify", "ioc") if tif is TimeInForce.IOC else ("stop_limit", "modify"))
+    f.run("sniper", msgspec.structs.replace(f.leg(f.call, "BUY", 75, price=101.0), time_in_force=tif))
+    assert [o.request.time_in_force for o in f.kids] == [sent]
+
+
+def test_an_ioc_sniper_is_refused_where_there_is_no_ioc(floor):
+    f = floor(features=("stop_limit", "modify"))
+    with pytest.raises(BadOrder, match="this broker takes time_in_force DAY, was IOC"):
+        f.run("sniper", msgspec.structs.replace(f.leg(f.call, "BUY", 75, price=101.0), time_in_force=TimeInForce.IOC))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import msgspec
 import pytest
 
 from toolkit.errors import BadData
@@ -66,7 +68,7 @@ def test_twap_waits_on_a_stale_quote_and_says_so(floor):
 def test_a_crossed_quote_is_no_quote(floor):
     f = floor()
     f.quote(f.call, 100.0, half=-0.5)
-    f.run("twap duration_s=40 slices=4", f.leg(f.call, "BUY", 300))
+    f.run("twap duration_s=40 slices=4", f.leg(f.call, "BUY", 300, price=105.0))
     assert f.kids == []
     assert "waiting: crossed quote" in f.text
 
@@ -94,16 +96,18 @@ def test_an_unknown_slice_that_was_placed_counts_when_it_is_seen(floor):
 
 
 def test_denied_children_wait_and_then_stop_the_algorithm(floor):
-    f = floor(restricted=("NIFTY",))
-    f.run("twap duration_s=600 slices=2 style=cross retry_s=5 max_refusals=3", f.leg(f.call, "BUY", 150))
-    f.wait(4)
-    assert [o.ord_status for o in f.kids] == [OrdStatus.DENIED]
+    f = floor()
+    f.run("twap duration_s=10 slices=2 style=cross retry_s=5 max_refusals=3", f.leg(f.call, "BUY", 150))
+    f.perform(f.core.set_limits(f.now, msgspec.structs.replace(f.limits, restricted=("NIFTY",))))
+    f.wait(9)
+    assert [o.ord_status for o in f.kids] == [OrdStatus.FILLED, OrdStatus.DENIED]
     assert "waiting after a refusal" in f.text
     f.wait(20)
-    assert len(f.kids) == 3
+    refused = f.kids[1:]
+    assert [o.ord_status for o in refused] == [OrdStatus.DENIED] * 3
     assert f.done
     assert "stopped: 3 orders" in f.text
-    assert {round((b.created_ns - a.created_ns) / SECOND) for a, b in zip(f.kids, f.kids[1:], strict=False)} == {5}
+    assert {round((b.created_ns - a.created_ns) / SECOND) for a, b in itertools.pairwise(refused)} == {5}
 
 
 def test_a_child_withdrawn_elsewhere_is_a_refusal(floor):
@@ -142,12 +146,23 @@ def test_a_fill_that_races_the_cancel_counts(floor):
     assert f.text.startswith("canceled; 750 of 750")
 
 
-def test_a_parent_that_is_no_whole_lot_is_stopped(floor):
+def test_a_parent_that_is_no_whole_lot_is_denied(floor):
     f = floor()
     f.run("twap", f.leg(f.call, "BUY", 100))
+    assert [(d.rule, d.limit, d.value) for d in f.core.denials[f.parent]] == [("lot", 75, 100)]
+    assert f.core.orders[f.parent].ord_status is OrdStatus.DENIED
+    assert f.sent == []
+
+
+def test_a_parent_whose_lot_has_changed_is_stopped(floor):
+    f = floor()
+    f.run("twap duration_s=60 slices=2", f.leg(f.call, "BUY", 150))
+    f.core.book.add([msgspec.structs.replace(i, lot=40) for i in f.instruments])
+    f.wait(1)
+    assert "must be a multiple of the lot 40, was 150" in f.text
+    f.wait(3)
     assert f.done
-    assert f.kids == []
-    assert "must be a multiple of the lot 75, was 100" in f.text
+    assert f.open == []
 
 
 def test_a_window_ends_with_the_session(floor):
@@ -159,16 +174,25 @@ def test_a_window_ends_with_the_session(floor):
     assert f.filled(f.call, "BUY") == 750, "the window is cut at the close"
 
 
-def test_before_the_open_it_waits(floor):
+def test_before_the_open_it_is_denied_like_an_order(floor):
     f = floor()
-    open_ns, _ = f.core.book.session
-    f.now = open_ns - 60 * SECOND
+    f.now = f.core.book.session[0] - 60 * SECOND
     f.quotes(100.0)
     f.run("twap duration_s=60 slices=2 style=cross", f.leg(f.call, "BUY", 150))
-    assert f.kids == []
-    assert "waiting for the session to open" in f.text
-    f.wait(61)
+    assert [d.rule for d in f.core.denials[f.parent]] == ["session"]
+
+
+def test_one_at_work_waits_for_the_open(floor):
+    f = floor()
+    f.run("twap duration_s=60 slices=2 style=cross", f.leg(f.call, "BUY", 150))
     assert len(f.kids) == 1
+    _, close_ns = f.core.book.session
+    f.core.book.session = (f.now + 60 * SECOND, close_ns)
+    f.wait(50)
+    assert len(f.kids) == 1
+    assert "waiting for the session to open" in f.text
+    f.wait(11)
+    assert len(f.kids) == 2
 
 
 def test_what_is_open_at_the_close_expires_and_ends_it(floor):
@@ -276,9 +300,12 @@ def test_iceberg_without_a_limit_joins_the_touch_and_waits_without_one(floor):
     f.run("iceberg", f.leg(f.call, "SELL", 150))
     assert f.open[0].request.price_p == 10050
     g = floor()
-    g.quote(g.call, math.nan)
     g.run("iceberg", g.leg(g.call, "SELL", 150))
-    assert g.kids == []
+    g.quote(g.call, 100.5, half=0.0)
+    g.quote(g.call, math.nan)
+    assert g.filled(g.call, "SELL") == 75
+    g.wait(5)
+    assert len(g.kids) == 1
     assert "no price to join" in g.text
 
 

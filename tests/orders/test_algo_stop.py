@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from toolkit.types import OrdStatus, OrdType
@@ -126,11 +127,65 @@ def test_a_stop_the_broker_refuses_is_held_here(floor):
     f.wait(8)
     assert [o.ord_status for o in f.kids] == [OrdStatus.REJECTED] * 3
     assert "held here (the broker refused it" in f.text
+    (alarm,) = alarms(f)
+    assert alarm["kind"] == "stop_held"
+    assert "is held here and lives with this process: the broker refused it" in alarm["text"]
     f.exchange.resume([f.call])
     f.quote(f.call, 94.0)
     f.wait(2)
     assert f.done
     assert f.net(f.call) == 0
+
+
+def test_a_stop_that_our_own_rules_deny_does_not_accuse_the_broker(floor):
+    f = long(floor())
+    f.run("stop hold=auto retry_s=1", f.leg(f.call, "SELL", 75, stop=95.0))
+    f.perform(f.core.cancel(f.now, f.open[0].cl_ord_id))
+    f.perform(f.core.set_limits(f.now, msgspec.structs.replace(f.limits, restricted=("NIFTY",))))
+    f.wait(8)
+    assert "held here (our own rules denied it: NIFTY is on the restricted list)" in f.text
+    (alarm,) = alarms(f)
+    assert "our own rules denied it: NIFTY is on the restricted list" in alarm["text"]
+    f.crash()
+    f.wait(3)
+    assert len(alarms(f)) == 1, "told once, though the process came back"
+
+
+def test_a_stop_far_from_the_market_rests_at_the_broker(floor):
+    f = floor()
+    f.elsewhere(f.call, -75)
+    f.run("stop", f.leg(f.call, "BUY", 75, stop=200.0))
+    assert f.open[0].request.stop_px_p == 20000
+    assert f.open[0].request.price_p == 20600
+    assert alarms(f) == []
+
+
+def test_a_broker_without_stop_limits_raises_an_alarm_and_a_stop_held_as_asked_none(floor):
+    f = long(floor(features=("modify",)))
+    f.run("stop", f.leg(f.call, "SELL", 75, stop=95.0))
+    assert [alarm["text"].rpartition(": ")[2] for alarm in alarms(f)] == ["the broker has no stop-limit"]
+    g = long(floor())
+    g.run("stop hold=local", g.leg(g.call, "SELL", 75, stop=95.0))
+    g.wait(2)
+    assert alarms(g) == []
+
+
+def test_a_stop_on_the_touch_is_held_here_while_the_last_trade_is_past_it(floor):
+    f = long(floor())
+    f.run("stop source=touch", f.leg(f.call, "SELL", 75, stop=95.0))
+    f.perform(f.core.cancel(f.now, f.open[0].cl_ord_id))
+    f.settle(f.now)
+    f.quote(f.call, 97.0, ltp=94.0)
+    f.wait(4)
+    assert len(f.kids) == 1, "a broker would trigger it at once, and our rules deny it"
+    assert "held here (the last price is past it" in f.text
+    f.quote(f.call, 97.0)
+    f.wait(1)
+    assert f.open[0].request.stop_px_p == 9500
+
+
+def alarms(f):
+    return [msgspec.json.decode(r.payload) for r in f.sink.records if r.kind == "alarm"]
 
 
 def test_a_fired_stop_that_is_refused_alarms_and_tries_on(floor):

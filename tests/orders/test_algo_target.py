@@ -69,6 +69,10 @@ def test_an_unknown_order_is_not_replaced(floor):
     assert len(f.kids) == 1
 
 
+ROOM = {"max_order_value_p": 10**11, "confirm_value_p": 10**11, "max_open_value_p": 10**11}
+"""Limits that a bound of 20 lots of a future fits into."""
+
+
 def hedged(f, held=-750, delta=0.5):
     f.elsewhere(f.call, held)
     f.deltas.update({f.call: delta, f.put: -delta, f.wing: 0.3})
@@ -77,7 +81,7 @@ def hedged(f, held=-750, delta=0.5):
 
 
 def test_delta_outside_the_band_is_hedged_with_whole_lots(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     f.run(
         "delta_hedge band=50 every_s=4 step_s=1 step_ticks=40", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75)
     )
@@ -87,14 +91,14 @@ def test_delta_outside_the_band_is_hedged_with_whole_lots(floor):
 
 
 def test_inside_the_band_nothing_is_traded(floor):
-    f = hedged(floor(), held=-75)
+    f = hedged(floor(**ROOM), held=-75)
     f.run("delta_hedge band=50", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75))
     f.wait(60)
     assert f.kids == []
 
 
 def test_the_hedge_follows_the_delta_both_ways(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     f.run(
         "delta_hedge band=50 every_s=5 step_s=1 step_ticks=40", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75)
     )
@@ -111,14 +115,14 @@ def test_the_hedge_follows_the_delta_both_ways(floor):
 
 
 def test_a_rest_below_a_lot_stays(floor):
-    f = hedged(floor(), held=-225)
+    f = hedged(floor(**ROOM), held=-225)
     f.run("delta_hedge band=10 step_s=1 step_ticks=40", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75))
     f.wait(60)
     assert f.net(f.future) == 75, "112.5 units is one lot; the rest of 37.5 is left"
 
 
 def test_an_unknown_delta_stops_trading_and_is_said(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     del f.deltas[f.call]
     f.run("delta_hedge", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75))
     f.wait(20)
@@ -127,7 +131,7 @@ def test_an_unknown_delta_stops_trading_and_is_said(floor):
 
 
 def test_an_option_with_no_delta_left_cannot_hedge(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     f.deltas[f.wing] = 0.001
     f.run("delta_hedge", f.leg(f.wing, "BUY", 1500), f.leg(f.call, "BUY", 75))
     f.wait(5)
@@ -136,12 +140,12 @@ def test_an_option_with_no_delta_left_cannot_hedge(floor):
 
 
 def test_the_hedge_is_bounded_and_an_unknown_one_is_not_doubled(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     f.lost[1] = "drop"
     f.run("delta_hedge band=10 every_s=5", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75))
     f.wait(120)
     assert [o.ord_status for o in f.kids] == [OrdStatus.UNKNOWN]
-    g = hedged(floor(), held=-7500)
+    g = hedged(floor(**ROOM), held=-7500)
     g.most = {(g.future, Side.BUY): 375}
     g.run("delta_hedge band=10 every_s=5 step_s=1 step_ticks=40", g.leg(g.future, "BUY", 375), g.leg(g.call, "BUY", 75))
     g.wait(60)
@@ -150,7 +154,7 @@ def test_the_hedge_is_bounded_and_an_unknown_one_is_not_doubled(floor):
 
 
 def test_a_hedge_not_filled_is_decided_anew(floor):
-    f = hedged(floor())
+    f = hedged(floor(**ROOM))
     f.run("delta_hedge band=50 every_s=5 step_s=60", f.leg(f.future, "BUY", 1500), f.leg(f.call, "BUY", 75))
     assert f.open[0].leaves_qty == 375
     f.deltas[f.call] = 0.05

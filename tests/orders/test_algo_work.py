@@ -28,7 +28,7 @@ PLANS = {
     "iceberg": ("iceberg show_lots=2", {}, [("call", "BUY", 450, 100.5, None)], {}),
     "sniper": ("sniper max_lots=2", {}, [("call", "SELL", 450, 100.0, None)], {}),
     "best_limit": ("best_limit", {}, [("call", "BUY", 300, None, None)], {}),
-    "chase": ("chase step_s=1 step_ticks=10", {}, [("call", "BUY", 4500, None, None)], {}),
+    "chase": ("chase step_s=1 step_ticks=10", {}, [("call", "BUY", 3000, None, None)], {}),
     "stop": ("stop retry_s=1", {"call": 300}, [("call", "SELL", 300, None, 97.0)], {}),
     "trailing_stop": ("trailing_stop trail=3", {"call": -300}, [("call", "BUY", 300, None, None)], {}),
     "bracket": ("bracket target=2 stop=2 entry_s=5", {}, [("call", "BUY", 150, 101.0, None)], {("call", SELL): 150}),
@@ -38,7 +38,7 @@ PLANS = {
     "target": ("target net_lots=2 step_s=1 timeout_s=30", {"call": -75}, [("call", "BUY", 300, None, None)], {("call", BUY): 300, ("call", SELL): 300}),
     "delta_hedge": (
         "delta_hedge band=20 every_s=3 step_s=1 step_ticks=20", {"call": -300},
-        [("future", "BUY", 750, None, None), ("call", "BUY", 75, None, None)], {("future", BUY): 750, ("future", SELL): 750},
+        [("future", "BUY", 300, None, None), ("call", "BUY", 75, None, None)], {("future", BUY): 300, ("future", SELL): 300},
     ),
     "legs": (
         "legs step_s=1 step_ticks=20 timeout_s=10 retry_s=1", {}, [("call", "SELL", 150, None, None), ("wing", "BUY", 150, None, None)],

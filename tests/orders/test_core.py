@@ -308,8 +308,10 @@ def test_halt_stops_orders_and_keeps_what_protects(scene):
     assert s.core.book.net == {s.call: -75}
     stop = request(s, cl_ord_id="STOP", ord_type=OrdType.STOP_LIMIT, stop_px_p=13000, price_p=13500)
     s.engine.submit(s.now, stop)
+    s.engine.submit(s.now, request(s, cl_ord_id="GOAL", price_p=8000))
     s.engine.submit(s.now, request(s, cl_ord_id="MORE", symbol=s.put, price_p=9000))
     s.engine.run_until(s.now)
+    assert len(s.core.open_orders()) == 3
     s.engine.set_state(s.now, TradingState.HALTED, "day loss")
     s.engine.run_until(s.now)
     assert {o.cl_ord_id for o in s.core.open_orders()} == {"STOP"}

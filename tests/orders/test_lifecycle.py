@@ -91,6 +91,33 @@ def test_a_plain_life():
     assert odd == []
 
 
+def say(kind, ts, text):
+    return report(kind, ts, text=text)
+
+
+STALE = [
+    ((report(ExecType.NEW, 1),), say(ExecType.UNKNOWN, 2, "no answer"), ""),
+    ((say(ExecType.UNKNOWN, 1, "no answer"),), say(ExecType.CANCEL_REJECTED, 2, "no such order"), "no answer"),
+    ((say(ExecType.UNKNOWN, 2, "no answer"),), report(ExecType.NEW, 3), ""),
+    ((report(ExecType.PENDING_CANCEL, 1), say(ExecType.UNKNOWN, 2, "no answer")), say(ExecType.UNKNOWN, 3, "no"), "no"),
+    ((report(ExecType.PENDING_CANCEL, 1), say(ExecType.UNKNOWN, 2, "no answer")), report(ExecType.NEW, 3), ""),
+    ((report(ExecType.PENDING_CANCEL, 1), say(ExecType.UNKNOWN, 2, "no answer")), trade(40, 3), ""),
+    ((report(ExecType.PENDING_CANCEL, 1), say(ExecType.UNKNOWN, 2, "no answer")), report(ExecType.CANCELED, 3), ""),
+    ((trade(40, 1), say(ExecType.CANCEL_REJECTED, 2, "already filled")), trade(60, 3), ""),
+    ((trade(40, 1), say(ExecType.CANCEL_REJECTED, 2, "being processed")), trade(20, 3), ""),
+    ((trade(100, 1),), say(ExecType.CANCEL_REJECTED, 2, "already filled"), ""),
+    ((say(ExecType.REJECTED, 1, "no funds"),), say(ExecType.CANCEL_REJECTED, 2, "no such order"), "no funds"),
+    ((say(ExecType.CANCELED, 1, "by the exchange"),), say(ExecType.UNKNOWN, 2, "no answer"), "by the exchange"),
+    ((report(ExecType.CANCELED, 1),), say(ExecType.CANCELED, 2, "by the exchange"), "by the exchange"),
+    ((report(ExecType.NEW, 1),), say(ExecType.CANCEL_REJECTED, 2, "being processed"), "being processed"),
+]
+
+
+@pytest.mark.parametrize(("before", "last", "text"), STALE)
+def test_a_word_about_a_state_ends_with_it(before, last, text):
+    assert run(*before, last)[0].text == text
+
+
 def test_fill_before_ack():
     order, odd = run(trade(40, 2), report(ExecType.NEW, 1))
     assert order.ord_status is OrdStatus.PARTIALLY_FILLED

@@ -65,6 +65,17 @@ def test_recalled_is_what_was_heard_and_an_opening_begins_anew(meters, process):
     assert counted(meters, process) == {}
 
 
+def test_alarms_of_this_process_are_told_and_those_of_earlier_ones_are_not(meters, process, monkeypatch):
+    engine = process.seat.engine
+    before = process.station.last_seq("PAPER")
+    process.loop.wait(lambda: engine.perform(engine.alarm("test", "a start wrote it")))
+    for opened, wanted in ((before, [("test", "a start wrote it")]), (10**9, [])):
+        monkeypatch.setattr(engine, "opened_seq", opened)
+        told = []
+        process.loop.wait(lambda told=told: meters.recall(process.seat, lambda *words: told.append(words)))
+        assert told == wanted
+
+
 def test_the_journals_chain_is_checked_by_its_writer(process):
     before = process.station.last_seq("PAPER")
     (row,) = process.loop.wait(lambda: verified([process.seat]))

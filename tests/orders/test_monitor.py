@@ -218,3 +218,25 @@ def test_a_quantile_is_at_most_a_thirty_second_above_the_true_one(values, q):
     assert true <= found <= true * (1 + 1 / 32)
     assert histogram.n == len(values)
     assert histogram.quantile(1.0) == max(values)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (ExecType.PENDING_CANCEL, "its cancel was not answered; it is at the broker and may still trade: "),
+        (ExecType.PENDING_REPLACE, "its modification was not answered; either form may trade: "),
+        (None, "its placing was not answered, it may be placed: "),
+    ],
+)
+def test_an_alarm_of_an_unknown_order_says_what_is_unknown(asked, words):
+    desk = Desk()
+    desk.place()
+    if asked is not None:
+        desk.hear(ExecType.NEW, order_id="B1")
+        report = ExecutionReport(cl_ord_id="A1", exec_id="", exec_type=asked, ts_ns=0, recv_ns=0)
+        desk.orders["A1"] = apply(desk.orders["A1"], report)[0]  # the engine's own request is no news for the monitor
+    desk.hear(ExecType.UNKNOWN)
+    (alarm,) = desk.monitor.alarms(3 * S)
+    assert alarm.kind == "unknown_order"
+    assert words in alarm.text
+    assert ("do not send it again" in alarm.text) is (asked is None)

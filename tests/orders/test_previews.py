@@ -10,7 +10,7 @@ import pytest
 
 from toolkit.calendar import ist_ns
 from toolkit.errors import BadData
-from toolkit.orders.previews import charges_of, confirm_text, read_base, read_date, read_instant, request_words
+from toolkit.orders.previews import charges_of, confirm_text, read_base, read_date, read_instant, request_words, summary
 from toolkit.portfolio import charges
 from toolkit.types import OrderRequest, OrdType, Side
 
@@ -117,3 +117,12 @@ def test_a_date_is_iso_or_said():
     assert read_date("2025-11-25") == dt.date(2025, 11, 25)
     with pytest.raises(BadData, match="a date looks like 2025-11-25, was '25NOV2025'"):
         read_date("25NOV2025")
+
+
+def test_a_summary_is_the_orders_their_charges_and_what_a_person_confirms():
+    both = (order(side=Side.BUY), order(cl_ord_id="B", price_p=None, account="ACC2"))
+    found = summary(both, lambda symbol: 101.0, NOW, "live")
+    assert [(row["cl_ord_id"], row.get("price")) for row in found["orders"]] == [("A", 100.0), ("B", None)]
+    assert found["charges"] == charges_of(both, lambda symbol: 101.0, NOW)
+    assert found["charges"]["total"] > 0
+    assert found["confirm"] == f"BUY 75 {CALL} @ 100.00 on ACC LIVE; SELL 75 {CALL} LIMIT on ACC2 LIVE"

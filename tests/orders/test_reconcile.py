@@ -11,6 +11,7 @@ from toolkit.orders.lifecycle import apply, begin
 from toolkit.orders.reconcile import (
     Adopt,
     Align,
+    Difference,
     Differs,
     Hear,
     Holding,
@@ -22,6 +23,7 @@ from toolkit.orders.reconcile import (
     Suspect,
     book_reports,
     plan,
+    unjournaled,
 )
 from toolkit.types import ExecType, ExecutionReport, Fill, OrderRequest, OrdStatus, OrdType, Side
 
@@ -217,9 +219,52 @@ def test_an_order_given_up_that_appears_is_revived_before_it_is_brought_up():
     assert found[1].difference.kind == "late_order"
 
 
-def test_a_closed_order_that_the_broker_works_is_reported():
-    found = steps(Ours(order(OrdStatus.CANCELED)), reading(order()))
+def test_an_order_refused_by_an_answer_that_the_book_shows_is_taken_up_again_at_once():
+    refused = msgspec.structs.replace(order(OrdStatus.REJECTED, age_s=0.5), order_id=None, text="429")
+    found = steps(Ours(refused), reading(order()))
+    assert kinds(found) == ["Revive", "Differs", "Hear"]
+    assert (found[0].order_qty, found[1].difference.kind) == (75, "late_order")
+    assert found[1].difference.text == "A1: rejected here (429), and new in the broker's book; it counts again"
+    assert heard(found) == ["new"]
+    assert steps(Ours(refused), reading(order()), in_flight={"A1"}) == (), "its answer is on the way"
+
+
+@pytest.mark.parametrize("status", [OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.PARTIALLY_FILLED])
+def test_a_refused_order_that_traded_is_taken_up_before_its_executions_are_heard(status):
+    refused = msgspec.structs.replace(order(OrdStatus.REJECTED, age_s=0.5), order_id=None)
+    done = 75 if status is OrdStatus.FILLED else 50
+    found = steps(Ours(refused), reading(order(status, done), fills=[fill(qty=done)]))
+    assert kinds(found)[:2] == ["Revive", "Differs"]
+    state = msgspec.structs.replace(refused, ord_status=OrdStatus.UNKNOWN, leaves_qty=75)
+    for report in (s.report for s in found if isinstance(s, Hear)):
+        state, odd = apply(state, report)
+        assert odd is None
+    assert (state.ord_status, state.cum_qty) == (status, done)
+
+
+@pytest.mark.parametrize("status", [OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED])
+def test_what_the_broker_closed_is_taken_up_again_only_when_its_word_is_old(status):
+    """A book may lag behind the news of a cancel."""
+    assert steps(Ours(order(status, age_s=1)), reading(order())) == ()
+    assert kinds(steps(Ours(order(status, age_s=6)), reading(order())))[:2] == ["Revive", "Differs"]
+
+
+def test_a_filled_order_that_was_enlarged_elsewhere_works_for_the_rest():
+    found = steps(Ours(order(OrdStatus.FILLED, 75)), reading(order(cum=75, order_qty=150), fills=[fill()]))
+    assert isinstance(found[0], Revive)
+    assert found[0].order_qty == 150
+
+
+@pytest.mark.parametrize("more", [{"symbol": "NIFTY 02SEP2025 24600 CE"}, {"side": Side.SELL}])
+def test_another_order_under_our_id_opens_nothing(more):
+    found = steps(Ours(order(OrdStatus.REJECTED)), reading(order(**more)))
     assert [s.difference.kind for s in found] == ["state"]
+
+
+def test_a_closed_order_with_nothing_left_to_trade_stays_closed():
+    found = steps(Ours(order(OrdStatus.FILLED, 75)), reading(order(OrdStatus.NEW, 50), fills=[fill(qty=75)]))
+    assert [s.difference.kind for s in found if isinstance(s, Differs)] == ["state"]
+    assert "Revive" not in kinds(found)
 
 
 def test_an_order_from_elsewhere_is_adopted_with_all_it_did():
@@ -230,6 +275,15 @@ def test_an_order_from_elsewhere_is_adopted_with_all_it_did():
     assert found[1].difference.kind == "external_order"
     mine = steps(Ours(), reading(order(cl_ord_id="250829ABCD00007")), own="250829ABCD")
     assert mine[1].difference.kind == "unjournaled_order"
+
+
+def test_orders_that_no_record_knows_are_named_up_to_a_number():
+    ours, theirs = (Difference(k, "K1", SYMBOL, "", "", "") for k in ("unjournaled_order", "external_order"))
+    assert unjournaled([]) == unjournaled([Difference("position", "", SYMBOL, "0", "75", "")]) == ""
+    assert unjournaled([ours]) == "1 order in the broker's book and not in the journal, taken in: K1"
+    assert unjournaled([ours, theirs] * 11).startswith("22 orders in the broker's book")
+    assert unjournaled([ours, theirs] * 11).endswith("K1, K1, ...")
+    assert unjournaled([ours] * 20).count("K1") == 20
 
 
 def test_a_position_counts_as_different_only_in_two_readings_that_agree():

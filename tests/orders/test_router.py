@@ -166,10 +166,11 @@ def test_two_venues_of_one_name_and_no_quantity_are_refused():
 @st.composite
 def worlds(draw):
     lot = draw(st.sampled_from([1, 75]))
+    purses = {(a, b): draw(st.sampled_from([None, 0, 500_000, 10**9])) for a in ("A", "B") for b in ("kite", "xts-pro")}
     venues = [
         venue(
             account, broker=broker, exchange=exchange, lot=lot, freeze_qty=draw(st.sampled_from([None, 1800])),
-            funds_p=draw(st.sampled_from([None, 0, 500_000, 10**9])), margin_p=draw(st.sampled_from([None, 0, 10_000])),
+            funds_p=purses[account, broker], margin_p=draw(st.sampled_from([None, 0, 10_000])),
             net_qty=lot * draw(st.integers(-5, 5)), working_qty=lot * draw(st.integers(0, 3)), healthy=draw(st.booleans()),
             messages_left=draw(st.integers(0, 8)), max_slices=draw(st.integers(1, 3)), cost_p=draw(st.integers(0, 50)),
             quote=draw(st.sampled_from([None, Quote(ts_ns=0, bid_p=9_900, bid_qty=150, ask_p=10_000, ask_qty=225)])),

@@ -12,8 +12,9 @@ from toolkit.orders.routing import joined
 from toolkit.serve.build import Plan, build
 from toolkit.types import OrdStatus
 
-CE = "NIFTY 14JUL2026 25450 CE"
-QUICK = {"engine": {"throttle_per_s": 500}, "risk": {"max_messages_per_s": 500, "duplicate_window_s": 0}}
+CE, PE = "NIFTY 14JUL2026 25450 CE", "NIFTY 14JUL2026 25450 PE"
+FAST = {"max_messages_per_s": 500, "max_cancels_per_s": 500, "duplicate_window_s": 0}
+QUICK = {"engine": {"throttle_per_s": 500}, "risk": FAST}
 
 
 class Two:
@@ -157,13 +158,82 @@ def test_an_account_that_is_named_is_not_routed(desk, two):
     assert "route" not in desk.order(order.cl_ord_id)
 
 
+TWAP = {"symbol": CE, "side": "BUY", "lots": 2, "price": "70.00", "algo": "iceberg"}
+
+
+def test_an_algorithm_without_an_account_goes_whole_to_one_that_can_take_it(desk, two):
+    two.fund("RICH", 500_000)
+    two.fund("POOR", 500_000)
+    desk.halt("a test", account="RICH")
+    asked = {**TWAP, "cl_ord_id": "WHOLE1"}
+    order = desk.place(asked)
+    assert (order.request.account, order.request.order_qty, order.ord_status) == ("POOR", 130, OrdStatus.NEW)
+    why = desk.order("WHOLE1")["route"]["why"]
+    assert why[0].startswith("POOR@paper: takes it whole, charges of about Rs ")
+    assert why[1].startswith("RICH@paper: not used, its trading is halted: a test")
+    desk.resume("the test is over", "RICH")
+    again = desk.place(asked)
+    assert again.request.account == "POOR", "the same order stays where it is"
+    with pytest.raises(BadOrder, match="already another order"):
+        desk.place({**asked, "account": "RICH"})
+    desk.cancel("WHOLE1")
+
+
+def test_a_basket_without_an_account_stays_on_one(desk, two):
+    two.fund("RICH", 5_000)
+    two.fund("POOR", 500_000)
+    legs = [
+        {"symbol": CE, "side": "BUY", "lots": 1, "price": "70.05"},
+        {"symbol": PE, "side": "BUY", "lots": 1, "price": "70.05"},
+    ]
+    plan = desk.preview({"legs": legs})
+    assert plan["account"] == "POOR"
+    assert plan["would_leave"]
+    assert {child["account"] for child in plan["route"]["children"]} == {"POOR"}
+    assert any(line.startswith("RICH@paper: not used, it needs Rs") for line in plan["route"]["why"])
+    order = desk.place(legs)
+    assert order.request.account == "POOR"
+    assert any(
+        line.startswith("RICH@paper: not used, it needs Rs") for line in desk.order(order.cl_ord_id)["route"]["why"]
+    )
+    desk.cancel(order.cl_ord_id)
+
+
+def test_an_algorithm_that_no_account_takes_is_denied_with_every_reason(desk, two):
+    two.fund("RICH", 10)
+    two.fund("POOR", 20)
+    order = desk.place({**TWAP, "cl_ord_id": "NOWHERE"})
+    assert order.ord_status is OrdStatus.DENIED
+    (denial,) = desk.order("NOWHERE")["denials"]
+    assert denial["rule"] == "route"
+    assert "RICH@paper: not used, it needs Rs" in denial["text"]
+    assert "POOR@paper: not used, it needs Rs" in denial["text"]
+    preview = desk.preview(TWAP)
+    assert not preview["would_leave"]
+    assert (preview["route"]["ok"], preview["route"]["left_qty"]) == (False, 130)
+
+
+def test_an_algorithm_goes_where_its_position_is(desk, two):
+    two.fund("RICH", 500_000)
+    two.fund("POOR", 500_000)
+    desk.place({"symbol": CE, "side": "BUY", "lots": 1, "price": "115.00", "account": "POOR"})
+    assert desk.positions().filter(desk.positions()["account"] == "POOR")["net_qty"].to_list() == [65]
+    asked = {"symbol": CE, "side": "SELL", "lots": 1, "price": "115.00", "algo": "iceberg"}
+    order = desk.place(asked)
+    assert order.request.account == "POOR"
+    assert "closes 65 units there" in desk.order(order.cl_ord_id)["route"]["why"][0]
+    desk.cancel(order.cl_ord_id)
+
+
 def test_the_parent_is_in_the_home_journal_and_comes_back_after_a_restart(two):
     two.fund("RICH", 30_000)
     two.fund("POOR", 30_000)
     two.desk.cancel_all()
     asked = {"symbol": CE, "side": "BUY", "lots": 8, "price": "80.25", "cl_ord_id": "HOME1"}
     two.desk.place(asked)
-    before = two.desk.order("HOME1")
+    two.desk.place({**TWAP, "price": "70.10", "lots": 1, "cl_ord_id": "HOME2"})
+    before, whole = two.desk.order("HOME1"), two.desk.order("HOME2")
+    assert whole["route"]["why"]
     noted = next(
         e for e in two.desk.events(after=0, account="RICH") if (e["kind"], e["cl_ord_id"]) == ("route", "HOME1")
     )
@@ -172,6 +242,7 @@ def test_the_parent_is_in_the_home_journal_and_comes_back_after_a_restart(two):
     desk = two.open("11:35")  # later than all that was journaled: a day begun again before it is another day
     after = desk.order("HOME1")
     assert after["route"] == before["route"]
+    assert desk.order("HOME2")["route"] == whole["route"]
     assert desk.place(asked).cl_ord_id == "HOME1"
     assert len([o for o in desk.orders()["cl_ord_id"] if o == "HOME1"]) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from toolkit.errors import BadOrder
 from toolkit.orders.words import (
     FIELDS,
+    NoOrder,
+    Unnamed,
     asked_of,
     order_from_json,
     order_json,
     read_basket,
     read_change,
+    read_named,
     read_order,
     read_price_p,
     read_qty,
@@ -73,6 +77,15 @@ def test_a_field_of_null_is_a_field_left_out():
         ({"lots": 1}, "order_qty", "give either order_qty or lots, was both"),
         ({"order_qty": None}, "order_qty", "was neither"),
         ({"stoppx": 1}, "field", "an order has no field 'stoppx'; did you mean 'stop_px'?"),
+        ({"algo": "twop"}, "algo", "no algorithm 'twop'; did you mean 'twap'"),
+        ({"algo": "zzz"}, "algo", "no algorithm 'zzz'; known: best_limit, bracket"),
+        ({"algo": "twap slices"}, "algo", "a parameter of algorithm 'twap' is key=value, was 'slices'"),
+        ({"algo": "twap slice=3"}, "algo", "algorithm 'twap' has no parameter 'slice'; did you mean 'slices' or"),
+        ({"algo": "twap parent=3"}, "algo", "algorithm 'twap' has no parameter 'parent'"),
+        ({"algo": "twap duration_s=nan"}, "algo.duration_s", "parameter 'duration_s' of algorithm 'twap' must lie in"),
+        ({"algo": "twap duration_s=60 duration_s=6"}, "algo.duration_s", "is given twice; keep one"),
+        ({"algo": 3}, "algo", "algo must be 1 to 300 printable characters, was 3"),
+        ({"broker": "kyte"}, "broker", "broker must be one of kite, paper, xts-client, xts-pro, was 'kyte'; did you"),
     ],
 )
 def test_what_cannot_be_part_of_an_order_is_refused_with_field_limit_and_value(change, rule, says):
@@ -154,8 +167,49 @@ def test_a_request_with_nonsense_is_refused_like_any_body():
 
 
 def test_legs_are_read_with_their_policy():
-    basket = read_basket({"legs": [GOOD, {**GOOD, "side": "SELL"}], "policy": {"on_failure": "unwind"}})
-    assert ([leg.side for leg in basket.legs], basket.policy) == ([Side.BUY, Side.SELL], {"on_failure": "unwind"})
+    basket = read_basket({"legs": [GOOD, {**GOOD, "side": "SELL"}], "policy": {"fail": "unwind"}})
+    assert ([leg.side for leg in basket.legs], basket.policy) == ([Side.BUY, Side.SELL], {"fail": "unwind"})
+
+
+@pytest.mark.parametrize(
+    ("more", "rule", "says"),
+    [
+        ({"policy": {"fial": "unwind"}}, "algo", "algorithm 'legs' has no parameter 'fial'; did you mean 'fail'"),
+        ({"policy": "retry"}, "algo.fail", "parameter 'fail' of algorithm 'legs' must be one of"),
+        ({"policy": {"timeout_s": math.nan}}, "algo.timeout_s", "was nan"),
+        ({"policy": {"timeout_s": [1]}}, "algo.timeout_s", "must be float (s), was [1]"),
+        ({"policy": {"fail": "unwind"}, "algo": "legs fail=keep"}, "algo.fail", "stands in text and policy; keep one"),
+        ({"algo": "legz"}, "algo", "no algorithm 'legz'; did you mean 'legs'"),
+    ],
+)
+def test_a_policy_is_checked_as_the_algorithm_is(more, rule, says):
+    with pytest.raises(BadOrder) as caught:
+        read_basket({"legs": [GOOD, {**GOOD, "side": "SELL"}], **more})
+    assert caught.value.rule == rule
+    assert says in str(caught.value)
+    assert "" not in (caught.value.limit, caught.value.value)
+
+
+def test_the_id_of_an_order_there_is_may_be_anybodys():
+    assert read_named("other-system:7") == "other-system:7"
+    for value, kind in (
+        (math.nan, BadOrder),
+        ("", BadOrder),
+        ("a\nb", BadOrder),
+        ("../halt", NoOrder),
+        ("..", NoOrder),
+    ):
+        with pytest.raises(kind) as caught:
+            read_named(value)
+        assert caught.value.rule == "cl_ord_id"
+
+
+def test_a_ticket_that_names_no_account_leaves_it_to_the_desk():
+    request = OrderRequest(cl_ord_id="A1", symbol="X", side=Side.BUY, order_qty=1)
+    assert {"account": "PAPER", "broker": "paper"}.items() <= asked_of(request).items()
+    unnamed = msgspec.structs.replace(request, account=Unnamed.ACCOUNT, broker=Unnamed.BROKER)
+    assert not {"account", "broker"} & set(asked_of(unnamed))
+    assert unnamed == request == msgspec.json.decode(msgspec.json.encode(unnamed), type=OrderRequest)
 
 
 @pytest.mark.parametrize("body", [{"legs": []}, {"legs": "no"}, {"legs": [GOOD] * 21}, {"legs": [GOOD], "policy": 3}])

@@ -154,14 +154,51 @@ def test_future_collar_is_three_percent():
     assert rules(order(symbol=FUT, price_p=2_450_000 + room + 10)) == ["collar"]
 
 
-def test_stop_price_is_inside_the_collar_and_on_the_tick():
+def test_a_stop_is_on_the_tick_and_its_limit_inside_the_collar_around_its_trigger():
     stop = {"ord_type": OrdType.STOP_LIMIT, "price_p": 13500}
     assert rules(order(stop_px_p=13000, **stop)) == []
     assert rules(order(stop_px_p=13001, **stop)) == ["tick"]
-    assert rules(order(stop_px_p=14005, **stop)) == ["collar"]
+    assert rules(order(stop_px_p=20000, price_p=28000, ord_type=OrdType.STOP_LIMIT)) == []
+    assert rules(order(stop_px_p=20000, price_p=28005, ord_type=OrdType.STOP_LIMIT)) == ["collar"]
+    assert rules(order(stop_px_p=4000, price_p=2000, side=Side.SELL, ord_type=OrdType.STOP_LIMIT)) == []
+    assert rules(order(stop_px_p=4000, price_p=1995, side=Side.SELL, ord_type=OrdType.STOP_LIMIT)) == ["collar"]
     assert rules(order(**stop)) == ["stop_px"]
     assert rules(order(stop_px_p=9000)) == ["stop_px"]
     assert rules(order(ord_type=OrdType.STOP, stop_px_p=9000)) == ["stop_px"]
+
+
+@pytest.mark.parametrize(("side", "right", "wrong"), [(Side.BUY, 10005, 10000), (Side.SELL, 9995, 10000)])
+def test_a_stop_triggers_on_its_own_side_of_the_last_price(side, right, wrong):
+    stop = {"ord_type": OrdType.STOP_LIMIT, "side": side, "price_p": 10000}
+    assert rules(order(stop_px_p=right, **stop)) == []
+    (denial,) = check(order(stop_px_p=wrong, **stop), make_book(), FREE, NOW)
+    assert (denial.rule, denial.limit, denial.value) == ("stop_px", 10000, wrong)
+    assert "last price 100.00, was 100.00" in denial.text
+
+
+def test_a_stop_that_the_market_has_reached_is_changed_like_a_limit():
+    book, stop = make_book(), {"ord_type": OrdType.STOP_LIMIT, "side": Side.SELL, "stop_px_p": 11000}
+    placed = begin(order(price_p=10500, **stop), NOW)
+    book.on_order(None, placed)
+    assert rules(order(price_p=9000, **stop), book, replaces=placed) == []
+    assert rules(order(price_p=5995, **stop), book, replaces=placed) == ["collar"]
+
+
+def test_a_stop_rests_at_its_limit_only_once_it_was_reached():
+    book = make_book()
+    stop = order(cl_ord_id="S", side=Side.SELL, price_p=6500, stop_px_p=7000, ord_type=OrdType.STOP_LIMIT)
+    book.on_order(None, begin(stop, NOW))
+    assert rules(order(price_p=8000), book) == []
+    book.quotes.set(book.instruments[CALL].token, Quote(NOW, 6950, 750, 7050, 750, 7000))
+    (denial,) = check(order(price_p=6500), book, FREE, NOW)
+    assert (denial.rule, denial.limit, denial.value) == ("self_match", 6500, 6500)
+
+
+def test_a_stop_may_be_placed_beside_an_own_order_that_it_would_meet_only_later():
+    book = make_book()
+    book.on_order(None, begin(order(cl_ord_id="B", price_p=8000), NOW))
+    assert rules(order(side=Side.SELL, price_p=6500, stop_px_p=7000, ord_type=OrdType.STOP_LIMIT), book) == []
+    assert rules(order(side=Side.SELL, price_p=6500), book) == ["self_match"]
 
 
 @pytest.mark.parametrize("qty", [0, -75, 10**18, 10**30, math.nan, math.inf, -math.inf, 75.0, True, None, "75"])

@@ -85,3 +85,39 @@ def test_many_legs_go_one_by_one_to_what_needs_least():
     assert len(steps) == 14
     assert sorted(step.number for step in steps) == list(range(14))
     assert max(step.needed for step in steps) <= peak([*sold, *wings]) + 1e-6
+
+
+def test_what_must_go_first_goes_first_and_the_rest_is_as_little_as_it_can_be():
+    free = [step.number for step in leg_order(CONDOR, PARAMS)]
+    bound = leg_order(CONDOR, PARAMS, after=[(), (), (), (0,)])
+    numbers = [step.number for step in bound]
+    assert free.index(3) < free.index(0)
+    assert numbers.index(0) < numbers.index(3)
+    allowed = [order for order in permutations(range(4)) if order.index(0) < order.index(3)]
+    least = min(peak([CONDOR[n] for n in order]) for order in allowed)
+    assert max(step.needed for step in bound) == pytest.approx(least, abs=1e-6)
+
+
+@pytest.mark.parametrize("after", [(), [(1,), (), (3,), ()]])
+def test_no_part_of_a_stage_needs_more_than_the_peak(after):
+    steps = leg_order(CONDOR, PARAMS, after=after)
+    most = max(step.needed for step in steps)
+    assert [step.stage for step in steps] == sorted(step.stage for step in steps)
+    assert len({step.stage for step in steps}) < len(steps), "hedges of both sides are bought together"
+    for stage in {step.stage for step in steps}:
+        base = [step.leg for step in steps if step.stage < stage]
+        mine = [step.leg for step in steps if step.stage == stage]
+        for parts in permutations(mine):
+            for count in range(1, len(parts) + 1):
+                done = [*base, *parts[:count]]
+                cash = sum(one.qty * one.mark for one in done)
+                assert span_margin(done, PARAMS).total + cash <= most + 1e-6
+
+
+def test_many_legs_keep_what_must_go_first_and_their_stages_are_runs_of_one_side():
+    wings = [leg(65, 25000.0 + 100.0 * n) for n in range(7)]
+    sold = [leg(-65, 24900.0 - 100.0 * n) for n in range(7)]
+    after = [range(7, 14)] * 7 + [()] * 7
+    steps = leg_order([*sold, *wings], PARAMS, after=after)
+    assert {step.number for step in steps[:7]} == set(range(7, 14))
+    assert [step.stage for step in steps] == [0] * 7 + [1] * 7

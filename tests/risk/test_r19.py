@@ -368,6 +368,35 @@ def oracle(o, scene, limits, now):
     }
 
 
+def seen_last(symbol, scene):
+    """The last price, or the middle."""
+    bid, ask, traded = scene["quotes"][symbol]
+    return (bid + ask) // 2 if traded is None and bid is not None and ask is not None else traded
+
+
+def is_waiting(o, scene, limits, now):
+    """Whether it is a stop that the market has not reached: a new one, or one that was not triggered before."""
+    if o.ord_type not in (OrdType.STOP, OrdType.STOP_LIMIT) or o.stop_px_p is None:
+        return False
+    old, last = scene["replaces"], seen_last(o.symbol, scene)
+    if old is None:
+        return True
+    fresh = 0 <= now - scene["quoted_ns"] <= limits.max_quote_age_s * 1e9
+    if old["stop"] is not None and fresh and last is not None:
+        return not old["cum"] and (last < old["stop"] if o.side is Side.BUY else last > old["stop"])
+    return not old["cum"]
+
+
+def rests(r, scene):
+    """Whether an open order is in the market: a stop is once it traded, was reached, or limits on the wrong side."""
+    last = seen_last(r["symbol"], scene)
+    if r["stop"] is None or r["cum"] or last is None:
+        return True
+    if r["side"] is Side.BUY:
+        return last >= r["stop"] or r["price"] < r["stop"]
+    return last <= r["stop"] or r["price"] > r["stop"]
+
+
 def oracle_of_the_order(o, terms, scene, limits, now):
     """What the order says of itself, and when."""
     option = terms.option_type is not None
@@ -376,6 +405,10 @@ def oracle_of_the_order(o, terms, scene, limits, now):
     same = (o.symbol, o.side, o.order_qty, o.ord_type, o.price_p, o.stop_px_p)
     seen = [t for t, key in scene["intents"] if key == same]
     meant = scene["replaces"] is not None or "duplicate" in o.confirm
+    last, wrong_side = seen_last(o.symbol, scene), False
+    if 0 <= now - scene["quoted_ns"] <= limits.max_quote_age_s * 1e9 and last is not None:
+        behind = o.stop_px_p is not None and (o.stop_px_p <= last if o.side is Side.BUY else o.stop_px_p >= last)
+        wrong_side = is_waiting(o, scene, limits, now) and behind
     return {
         "halted": scene["state"] == "halted",
         "restricted": scene["banned"] in (o.symbol, terms.underlying),
@@ -384,7 +417,7 @@ def oracle_of_the_order(o, terms, scene, limits, now):
         "freeze": scene["messages"] == 1 and terms.freeze_qty is not None and o.order_qty > terms.freeze_qty,
         "max_slices": scene["messages"] > limits.max_slices,
         "max_order_lots": o.order_qty / terms.lot > lots,
-        "stop_px": stop_type != (o.stop_px_p is not None) or (o.ord_type is OrdType.STOP and option),
+        "stop_px": stop_type != (o.stop_px_p is not None) or (o.ord_type is OrdType.STOP and option) or wrong_side,
         "duplicate": not meant and any(now - t < limits.duplicate_window_s * 1e9 for t in seen),
         "message_rate": sum(now - 10**9 < t <= now for t in scene["sent"]) + scene["messages"]
         > limits.max_messages_per_s,
@@ -395,14 +428,14 @@ def oracle_of_the_price(o, terms, scene, limits, now):
     """What the market says of its prices."""
     option, stock = terms.option_type is not None, terms.underlying == "ACME"
     prices = [p for p in (o.price_p, o.stop_px_p) if p is not None]
-    bid, ask, traded = scene["quotes"][o.symbol]
-    last = (bid + ask) // 2 if traded is None and bid is not None and ask is not None else traded
+    traded, last = scene["quotes"][o.symbol][2], seen_last(o.symbol, scene)
     fresh = 0 <= now - scene["quoted_ns"] <= limits.max_quote_age_s * 1e9
     far = False
     if fresh and last is not None:
-        near = math.floor(last * (0.4 if option else 0.05 if stock else 0.03) + 1e-9)
-        near = 2000 if option and last <= 5000 else near
-        far = any(abs(p - last) > near for p in prices)
+        centre = o.stop_px_p if is_waiting(o, scene, limits, now) else last
+        near = math.floor(centre * (0.4 if option else 0.05 if stock else 0.03) + 1e-9)
+        near = 2000 if option and centre <= 5000 else near
+        far = abs(o.price_p - centre) > near
     volume = scene["volumes"].get(o.symbol)
     silent = volume == 0 or (volume is None and fresh and traded is None)
     low, high = scene["bands"].get(o.symbol, (0, 10**15))
@@ -430,7 +463,8 @@ def oracle_of_the_account(o, terms, scene, limits, now):
     listed = {i.symbol: i.underlying for i in LISTED}
     gross = sum(abs(q) for s, q in scene["net"].items() if listed[s] == terms.underlying)
     gross += sum(r["leaves"] for r in scene["resting"] if listed[r["symbol"]] == terms.underlying)
-    against = [r["price"] for r in mine if r["side"] is not o.side]
+    against = [r["price"] for r in mine if r["side"] is not o.side and rests(r, scene)]
+    against = [] if is_waiting(o, scene, limits, now) else against
     return {
         "reducing": scene["state"] == "reducing" and not shrinks,
         "max_open_value": max(0, o.order_qty - done) * o.price_p + others > limits.max_open_value_p,
@@ -480,9 +514,12 @@ def random_scene(draw):
 def _rest_one(draw, book, scene, n):
     symbol = draw.choice([CALL, CALL, PUT, FUT])
     base = 2_450_000 if symbol == FUT else 10000
+    price_p, stop_p = base + draw.choice([-1000, -100, 0, 100]), None
+    if draw.random() < 0.4:
+        stop_p = price_p + draw.choice([-500, -50, 0, 50, 500])
     request = order(
         cl_ord_id=f"R{n}", symbol=symbol, side=draw.choice(list(Side)), order_qty=LOT * draw.randint(1, 9),
-        price_p=base + draw.choice([-1000, -100, 0, 100]),
+        price_p=price_p, stop_px_p=stop_p, ord_type=OrdType.LIMIT if stop_p is None else OrdType.STOP_LIMIT,
     )  # fmt: skip
     cum = draw.choice([0, 0, LOT])
     if cum >= request.order_qty:
@@ -491,6 +528,7 @@ def _rest_one(draw, book, scene, n):
     if cum:
         scene["net"][symbol] = scene["net"].get(symbol, 0) + request.side.sign * cum
     mine = {"symbol": symbol, "side": request.side, "leaves": placed.leaves_qty, "cum": cum, "price": request.price_p}
+    mine["stop"] = stop_p
     scene["resting"].append(mine)
     if draw.random() < 0.2:
         scene["replaces"], scene["order"] = mine, placed

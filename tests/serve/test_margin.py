@@ -167,7 +167,7 @@ def test_every_door_says_the_same(served, api, capsys):
     ("words", "code", "says"),
     [
         (["--on", "2026-02-13"], 2, "--on is of a recorded day; name it with --session"),
-        (["--legs", "SELL 1 lot NIFTY 14JUL2026 99999 CE"], 1, "no instrument"),
+        (["--legs", "SELL 1 lot NIFTY 14JUL2026 99999 CE"], 3, "no instrument"),
         (["--legs", "SELL 1 pot NIFTY 14JUL2026 25450 CE"], 1, "leg 1 must say lot, lots or units"),
         (["--account", "NOBODY"], 3, "account must be one of PAPER"),
     ],

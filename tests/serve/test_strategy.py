@@ -58,6 +58,7 @@ def test_the_engine_opens_what_the_replay_opened(replayed, tmp_path, monkeypatch
         assert set(kept) == {"short-straddle"}
 
 
+@pytest.mark.usefixtures("own_leases")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

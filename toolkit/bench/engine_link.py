@@ -144,7 +144,7 @@ class Loopback:
     Attributes
     ----------
     sent_ns, heard_ns : dict of str to int
-        When each order's bytes were handed to the socket, and when the bytes of its fill were back, by ``stamp``.
+        When each order's bytes were ready for the socket, and when the bytes of its fill were back, by ``stamp``.
     """
 
     name = "paper"
@@ -169,6 +169,8 @@ class Loopback:
         self._told: asyncio.Queue[ExecutionReport | None] = asyncio.Queue()
         self._socket: _Socket | None = None
         self._book: dict[str, Order] = {}
+        self._asked: list[tuple[OrderRequest, int]] = []
+        self._news: list[ExecutionReport] = []
         self.sent_ns: dict[str, int] = {}
         self.heard_ns: dict[str, int] = {}
 
@@ -207,7 +209,7 @@ class Loopback:
     async def place(self, request: OrderRequest) -> str:
         """Send an order and wait for its acknowledgement."""
         if self._keeps_book:
-            self._book[request.cl_ord_id] = begin(request, self.clock())
+            self._asked.append((request, self.clock()))
         return (await self._call(line_of(request))).order_id
 
     async def modify(self, modify: Modify) -> None:
@@ -223,8 +225,9 @@ class Loopback:
             raise Refused("the loopback exchange is not connected; nothing was sent")
         future: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
         self._calls[line.id] = future
-        self._socket.transport.write(encode(line))
+        data = encode(line)
         self.sent_ns[line.id] = self._stamp()
+        self._socket.transport.write(data)
         return await future
 
     def _hear(self, line: Line, now_ns: int) -> None:
@@ -234,9 +237,19 @@ class Loopback:
         if line.t == "fill":
             self.heard_ns[line.id] = now_ns
         report = _report(line, self.clock())
-        if line.id in self._book:
-            self._book[line.id] = apply(self._book[line.id], report)[0]
+        if self._keeps_book:
+            self._news.append(report)
         self._told.put_nowait(report)
+
+    def _kept(self) -> dict[str, Order]:
+        """The broker's own book. A broker keeps it elsewhere, so that here it is made when it is read."""
+        asked, self._asked = self._asked, []
+        news, self._news = self._news, []
+        for request, at_ns in asked:
+            self._book[request.cl_ord_id] = begin(request, at_ns)
+        for report in news:
+            self._book[report.cl_ord_id] = apply(self._book[report.cl_ord_id], report)[0]
+        return self._book
 
     async def updates(self) -> AsyncIterator[ExecutionReport]:
         """News as it comes."""
@@ -245,7 +258,7 @@ class Loopback:
 
     async def orders(self) -> Sequence[Order]:
         """The day's orders."""
-        return tuple(self._book.values())
+        return tuple(self._kept().values())
 
     async def order_history(self, cl_ord_id: str) -> Sequence[ExecutionReport]:
         """Nothing beyond what was told."""
@@ -253,12 +266,12 @@ class Loopback:
 
     async def trades(self) -> Sequence[Fill]:
         """The day's executions."""
-        return tuple(_fill(order) for order in self._book.values() if order.cum_qty)
+        return tuple(_fill(order) for order in self._kept().values() if order.cum_qty)
 
     async def positions(self) -> Sequence[Held]:
         """What the executions come to."""
         net: dict[str, int] = {}
-        for order in self._book.values():
+        for order in self._kept().values():
             symbol = order.request.symbol
             net[symbol] = net.get(symbol, 0) + order.request.side.sign * order.cum_qty
         return tuple(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -63,7 +62,7 @@ class _Ends(Monitor):
     def on_stage(self, cl_ord_id: str, stage: str, at_ns: int) -> None:
         super().on_stage(cl_ord_id, stage, at_ns)
         if stage == "fill":
-            self.filled[cl_ord_id] = time.perf_counter_ns()
+            self.filled[cl_ord_id] = at_ns
 
 
 async def _live(orders: int, journal: bool) -> Lives:
@@ -93,6 +92,7 @@ async def _live(orders: int, journal: bool) -> Lives:
                     break
             else:
                 await until(lambda n=number: len(trader.lives) >= n)  # type: ignore[misc]
+        engine.path.noted()  # the monitor hears behind the strategy
         filled = [ends.filled[name] - decided for name, decided, _ in trader.lives]
         return Lives(filled, [told - decided for _, decided, told in trader.lives])
 

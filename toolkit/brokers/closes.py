@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Final
 
 from toolkit.brokers.port import Broker
 from toolkit.calendar import IST, ist_date
-from toolkit.errors import BadData
+from toolkit.errors import BadData, ToolkitError
 
-__all__ = ["past_closes"]
+__all__ = ["first_closes", "past_closes"]
 
 _DAYS: Final = 380
 _DAY_NS: Final = 86_400 * 10**9
@@ -41,3 +42,25 @@ async def past_closes(broker: Broker, symbol: str, days: int = _DAYS) -> dict[dt
     else:
         raise BadData(f"{broker.name} has no bars of past days")
     return {day: float(close) for day, close in rows if day < today and close > 0.0}
+
+
+async def first_closes(brokers: Sequence[Broker], symbol: str, days: int = _DAYS) -> dict[dt.date, float]:
+    """Closes by day of the first broker that tells any.
+
+    Raises
+    ------
+    ToolkitError
+        The first broker's, when none of them tells any and it failed.
+    """
+    failed: ToolkitError | None = None
+    for broker in brokers:
+        try:
+            found = await past_closes(broker, symbol, days)
+        except ToolkitError as error:
+            failed = failed or error
+            continue
+        if found:
+            return found
+    if failed is not None:
+        raise failed
+    return {}

@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from typing import Final
 
 from toolkit.brokers.paper import PaperBroker
 from toolkit.brokers.port import Broker
+from toolkit.brokers.whose import NAMES
 from toolkit.config import Settings
 from toolkit.errors import BadData, BadSetting, nearest
 
 __all__ = ["NAMES", "connect"]
-
-NAMES: Final = ("kite", "paper", "xts-client", "xts-pro")
 
 
 def connect(name: str, **settings: object) -> Broker:
@@ -45,7 +43,7 @@ def connect(name: str, **settings: object) -> Broker:
     'paper'
     """
     if name not in NAMES:
-        raise BadData(f"no broker is called '{name}'{nearest(name, NAMES)} known: {', '.join(NAMES)}")
+        raise BadData(f"no broker is called '{name}'{nearest(name, NAMES, tell=True)}")
     if name == "paper":
         return _paper(settings)
     return _kite(settings) if name == "kite" else _xts(name, settings)
@@ -113,4 +111,4 @@ def _clock(settings: dict[str, object]) -> Callable[[], int] | None:
 def _check(name: str, settings: dict[str, object], taken: tuple[str, ...]) -> None:
     for key in settings:
         if key not in taken:
-            raise BadSetting(f"broker '{name}' has no setting '{key}'{nearest(key, taken)} known: {', '.join(taken)}")
+            raise BadSetting(f"broker '{name}' has no setting '{key}'{nearest(key, taken, tell=True)}")

@@ -18,12 +18,15 @@ from toolkit.brokers.kite_master import KiteMaster, read_dump
 from toolkit.brokers.kite_orders import (
     KiteTerms,
     check_terms,
+    ended,
     fill_of,
     held_of,
+    modified_row,
     modify_form,
     order_of,
     own_id,
     place_form,
+    placed_row,
     reports_of,
 )
 from toolkit.brokers.kite_records import (
@@ -50,7 +53,6 @@ from toolkit.market.quotes import Quote
 from toolkit.orders import ids
 from toolkit.risk.margin import Margin
 from toolkit.types import (
-    TERMINAL,
     ExecutionReport,
     Fill,
     Instrument,
@@ -95,6 +97,7 @@ class KiteBroker:
         self._ids: dict[str, str] = {}
         self._sent: set[str] = set()
         self._modified: dict[str, int] = {}
+        self._canceled: set[str] = set()
         self._feed: Any = None
         self._nudged = asyncio.Event()
         self._ended = asyncio.Event()
@@ -213,6 +216,7 @@ class KiteBroker:
             f"order {request.cl_ord_id}",
         )
         self._ids[request.cl_ord_id] = answer.order_id
+        self._rows.setdefault(request.cl_ord_id, placed_row(answer.order_id, form))
         self._nudged.set()
         return answer.order_id
 
@@ -241,7 +245,7 @@ class KiteBroker:
             raise Refused(f"order {modify.cl_ord_id} was modified {done} times, kite's most; cancel and place anew")
         form = modify_form(row, modify, self.settings)
         self._modified[row.order_id] = done + 1
-        self._rows.pop(modify.cl_ord_id, None)
+        self._rows[modify.cl_ord_id] = modified_row(row, form)
         await self.link.call("modify", lambda c: c.modify_order(**form), f"modification of {modify.cl_ord_id}")
         self._nudged.set()
 
@@ -250,10 +254,15 @@ class KiteBroker:
         row = await self._working(cl_ord_id)
         parent = row.parent_order_id if row.variety == "co" else None
         variety = row.variety or "regular"
-        self._rows.pop(cl_ord_id, None)
-        await self.link.call(
-            "cancel", lambda c: c.cancel_order(variety, row.order_id, parent), f"cancel of {cl_ord_id}"
-        )
+        try:
+            await self.link.call(
+                "cancel", lambda c: c.cancel_order(variety, row.order_id, parent), f"cancel of {cl_ord_id}"
+            )
+        except Refused as error:
+            if cl_ord_id not in self._canceled:
+                raise
+            raise await self._because(cl_ord_id, error) from None
+        self._canceled.add(cl_ord_id)
         self._nudged.set()
 
     async def orders(self) -> Sequence[Order]:
@@ -471,7 +480,7 @@ class KiteBroker:
             cl_ord_id = known or own_id(row, taken)
             taken[cl_ord_id] = row.order_id
             found[cl_ord_id] = row
-        self._rows = found
+        self._rows |= found  # one just placed may not be listed yet
         self._ids |= taken
         return found
 
@@ -488,19 +497,37 @@ class KiteBroker:
         return known.symbol if known else history[-1].tradingsymbol or ""
 
     async def _working(self, cl_ord_id: str) -> OrderRow:
+        """What is known of an order: the row last seen, or what was placed; the book is read only when that is nothing.
+
+        A book that hangs must not keep a cancel from leaving; of an order that ended meanwhile Kite itself says so.
+        """
         self._open()
         self.link.token()
         row = self._rows.get(cl_ord_id)
-        if row is None or (row.status or "") != "OPEN":
-            rows = await self._book()
+        if row is None or ended(row):
+            try:
+                rows = await self._book()
+            except Retryable as error:
+                raise Refused(f"{error}; nothing was sent") from None
             row = rows.get(cl_ord_id)
+            if row is None and cl_ord_id in self._sent:
+                raise Refused(
+                    f"order {cl_ord_id} was sent and kite's book does not show it (yet); nothing was sent now"
+                )
             if row is None:
                 raise Refused(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, rows)}")
-        master, account = await self.master(), await self.account()
-        state = order_of(row, cl_ord_id, master, account, self.clock())
-        if state.ord_status in TERMINAL:
-            raise Refused(f"order {cl_ord_id} is already {state.ord_status}")
+            if state := ended(row):
+                raise Refused(f"order {cl_ord_id} is already {state}")
         return row
+
+    async def _because(self, cl_ord_id: str, error: Refused) -> Refused:
+        """Why a second cancel is refused: the order has ended, if the book can be read and says so."""
+        try:
+            row = (await self._book()).get(cl_ord_id)
+        except Retryable:
+            return error
+        state = None if row is None else ended(row)
+        return error if state is None else Refused(f"order {cl_ord_id} is already {state}")
 
     def _open(self) -> None:
         if self.link.closed:

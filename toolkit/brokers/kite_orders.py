@@ -38,12 +38,15 @@ __all__ = [
     "STATUSES",
     "KiteTerms",
     "check_terms",
+    "ended",
     "fill_of",
     "held_of",
+    "modified_row",
     "modify_form",
     "order_of",
     "own_id",
     "place_form",
+    "placed_row",
     "reports_of",
     "states_between",
 ]
@@ -207,6 +210,24 @@ def modify_form(row: OrderRow, modify: Modify, settings: KiteSettings) -> dict[s
         "market_protection": _whole(settings.market_protection) if kind in ("MARKET", "SL-M") else None,
     }
     return form | {key: value for key, value in optional.items() if value is not None}
+
+
+def placed_row(order_id: str, form: Mapping[str, Any]) -> OrderRow:
+    """What is known of an order that was just placed, before a book shows it: its own words."""
+    kept = ("variety", "order_type", "validity", "quantity", "price", "trigger_price", "disclosed_quantity", "tag")
+    return OrderRow(order_id=order_id, **{name: form[name] for name in kept if name in form})
+
+
+def modified_row(row: OrderRow, form: Mapping[str, Any]) -> OrderRow:
+    """A row as a modification restates it: what the next message is made from until a book is read."""
+    stated = {name: form[name] for name in ("quantity", "price", "trigger_price") if name in form}
+    return msgspec.structs.replace(row, **stated)
+
+
+def ended(row: OrderRow) -> OrdStatus | None:
+    """The state in which a row's order ended, None while it may still trade."""
+    state = STATUSES.get((row.status or "").upper())
+    return state if state in TERMINAL else None
 
 
 def own_id(row: OrderRow, taken: Mapping[str, str]) -> str:

@@ -13,12 +13,14 @@ from toolkit.brokers.act import Act
 from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.paper_day import paper_on
 from toolkit.brokers.port import Broker
+from toolkit.brokers.whose import realm_in
 from toolkit.calendar import ist_date
 from toolkit.config import Settings, home, share
-from toolkit.errors import BadSetting, Refused, nearest
+from toolkit.errors import BadOrder, BadSetting, nearest
 from toolkit.orders.live import LiveEngine
+from toolkit.orders.routing import contract_of
 from toolkit.orders.settings import EngineSettings
-from toolkit.orders.words import Asked, request_of
+from toolkit.orders.words import Asked, no_account, request_of
 from toolkit.portfolio import charges
 from toolkit.risk.limits import Limits
 from toolkit.risk.settings import RiskSettings
@@ -52,7 +54,7 @@ class OneAct:
         reading: bool = False,
     ) -> None:
         if broker not in NAMES:
-            raise BadSetting(f"broker '{broker}' is unknown{nearest(broker, NAMES)} known: {', '.join(NAMES)}")
+            raise BadSetting(f"broker '{broker}' is unknown{nearest(broker, NAMES, tell=True)}")
         if broker == "paper":
             if live is not None:
                 raise BadSetting("--live is for a real broker; leave it out on paper")
@@ -93,9 +95,12 @@ class OneAct:
 
     async def _account(self, broker: Broker) -> str:
         account = (await broker.profile()).account
-        for typed in (self.account, self.live):
-            if typed is not None and typed != account:
-                raise Refused(f"the account at {self.name} is not '{typed}'; type your own account in full")
+        if self.name == "paper" and self.account not in (None, account):
+            raise no_account("account", [account], self.account)
+        for rule, typed in (("account", self.account), ("live", self.live)):
+            if typed is not None and typed != account:  # the login's own is not told: it is typed by who knows it
+                text = f"the account at {self.name} is not '{typed}'; type your own account in full"
+                raise BadOrder(rule, "your own account", f"'{typed}'", text)
         return account
 
     def _connect(self) -> Broker:
@@ -113,7 +118,7 @@ class OneAct:
 
 async def request_for(act: Act, asked: Asked) -> OrderRequest:
     """Resolve what was asked for at the act's broker."""
-    instrument = await act.broker.resolve(asked.symbol, asked.exchange)
+    instrument = await contract_of(act.broker, asked)
     made = asked.cl_ord_id or act.new_id()
     return request_of(asked, instrument, cl_ord_id=made, account=act.account, broker=act.broker.name, via="cli")
 
@@ -153,8 +158,7 @@ def realm_of(broker: Broker) -> str:
     if broker.name == "paper":
         return f"{home()}"
     settings: Any = getattr(broker, "settings")  # noqa: B009 - not part of the port
-    root = str(settings.root or getattr(settings, "hostlookup", ""))
-    return root.partition("//")[2] if is_loopback(broker) else ""
+    return realm_in(settings)
 
 
 async def _journaled(act: Act) -> tuple[Order, ...]:

@@ -6,19 +6,15 @@ import datetime as dt
 import secrets
 import time
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TypeVar
 
 from toolkit import tables
 from toolkit.calendar import ist_date
 from toolkit.contracts import Contract, parse_symbol
-from toolkit.errors import BadData, UnknownSymbol, nearest
-from toolkit.orders import ids
-from toolkit.types import OrderRequest, OrdType, Product, Side, TimeInForce, to_paise
+from toolkit.errors import UnknownSymbol
+from toolkit.orders.words import Asked, Unnamed, read_order, unlisted
+from toolkit.types import OrderRequest
 
 __all__ = ["lot_of", "order"]
-
-W = TypeVar("W", bound=StrEnum)
 
 
 def order(
@@ -33,8 +29,8 @@ def order(
     time_in_force: str = "DAY",
     product: str = "NRML",
     exchange: str | None = None,
-    account: str = "PAPER",
-    broker: str = "paper",
+    account: str | None = None,
+    broker: str | None = None,
     algo: str | None = None,
     order_source: str | None = None,
     cl_ord_id: str | None = None,
@@ -57,6 +53,8 @@ def order(
         1 to 20 letters and digits, the broker's only tag; made up when left out.
     note : str
         Journaled, never sent.
+    account, broker : str
+        Where it is to go, and nowhere else; left out, a desk takes its own account, and paper its own.
     confirm : sequence of str
         What a denial asks a person to say: ``duplicate`` for a repeat that is meant, ``confirm_value`` for a large
         order.
@@ -67,8 +65,9 @@ def order(
 
     Raises
     ------
-    BadData
-        For a word, a quantity or a price that is none.
+    BadOrder
+        For a field that cannot be part of an order, with the field, its limit and its value: in the same words as
+        the API and the command line.
 
     Example
     -------
@@ -76,31 +75,44 @@ def order(
     >>> made.order_qty, made.price_p, made.exchange
     (75, 11205, 'NSE')
     """
-    if (qty is None) == (lots is None):
-        raise BadData(f"give either qty or lots, was qty={qty!r} and lots={lots!r}")
-    for name, value in (("qty", qty), ("lots", lots)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value <= 0):
-            raise BadData(f"{name} must be a whole number from 1, was {value!r}")
-    made = cl_ord_id if cl_ord_id is not None else "T" + secrets.token_hex(8).upper()
-    ids.check(made)
-    contract = _contract(symbol, needed=lots is not None or exchange is None)
+    said = {
+        "symbol": symbol,
+        "side": side,
+        "order_qty": qty,
+        "lots": lots,
+        "ord_type": ord_type,
+        "price": price,
+        "stop_px": stop_px,
+        "time_in_force": time_in_force,
+        "product": product,
+        "exchange": exchange,
+        "account": account,
+        "broker": broker,
+        "algo": algo,
+        "order_source": order_source,
+        "cl_ord_id": cl_ord_id,
+        "note": note,
+        "confirm": confirm,
+    }
+    asked = read_order(said)
+    contract = _contract(asked, needed=asked.lots is not None or asked.exchange is None)
     return OrderRequest(
-        cl_ord_id=made,
-        symbol=symbol if contract is None else contract.symbol,
-        side=_word(Side, "side", side),
-        order_qty=qty if qty is not None else (lots or 0) * _lot(contract),
-        exchange=exchange if exchange is not None else _exchange(contract),
-        ord_type=_word(OrdType, "ord_type", ord_type),
-        price_p=None if price is None else to_paise(price),
-        stop_px_p=None if stop_px is None else to_paise(stop_px),
-        time_in_force=_word(TimeInForce, "time_in_force", time_in_force),
-        product=_word(Product, "product", product),
-        account=account,
-        broker=broker,
-        algo=algo,
-        order_source=order_source,
-        note=note,
-        confirm=tuple(confirm),
+        cl_ord_id=asked.cl_ord_id or "T" + secrets.token_hex(8).upper(),
+        symbol=asked.symbol if contract is None else contract.symbol,
+        side=asked.side,
+        order_qty=asked.order_qty if asked.order_qty is not None else (asked.lots or 0) * _lot(contract, asked),
+        exchange=asked.exchange or _exchange(contract),
+        ord_type=asked.ord_type,
+        price_p=asked.price_p,
+        stop_px_p=asked.stop_px_p,
+        time_in_force=asked.time_in_force,
+        product=asked.product,
+        account=asked.account or Unnamed.ACCOUNT,
+        broker=asked.broker or Unnamed.BROKER,
+        algo=asked.algo,
+        order_source=asked.order_source,
+        note=asked.note,
+        confirm=asked.confirm,
     )
 
 
@@ -112,19 +124,19 @@ def lot_of(symbol: str) -> int:
     UnknownSymbol
         For a text that is not in our form, or a stock's contract, whose lot only a master knows.
     """
-    return _lot(parse_symbol(symbol))
+    return _units(parse_symbol(symbol))
 
 
-def _contract(symbol: str, *, needed: bool) -> Contract | None:
+def _contract(asked: Asked, *, needed: bool) -> Contract | None:
     try:
-        return parse_symbol(symbol)
-    except UnknownSymbol:
+        return parse_symbol(asked.symbol)
+    except UnknownSymbol as error:
         if needed:
-            raise
+            raise unlisted(asked, error) from None
         return None
 
 
-def _lot(contract: Contract | None) -> int:
+def _units(contract: Contract | None) -> int:
     """Units a lot: as the table has it today, or on the expiry of a contract that is past."""
     if contract is None or contract.expiry is None:
         return 1
@@ -132,16 +144,14 @@ def _lot(contract: Contract | None) -> int:
     return tables.contracts().lot(contract.underlying, contract.expiry, on)
 
 
+def _lot(contract: Contract | None, asked: Asked) -> int:
+    try:
+        return _units(contract)
+    except UnknownSymbol as error:
+        raise unlisted(asked, error) from None
+
+
 def _exchange(contract: Contract | None) -> str:
     if contract is None or contract.expiry is None:
         return "NSE"
     return tables.contracts().exchange(contract.underlying)
-
-
-def _word(kind: type[W], name: str, text: str) -> W:
-    try:
-        return kind(str(text).upper())
-    except ValueError:
-        known = [str(word) for word in kind]
-        near = nearest(str(text).upper(), known)
-        raise BadData(f"{name} must be one of {', '.join(known)}, was {text!r}{near}") from None

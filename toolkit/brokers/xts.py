@@ -311,13 +311,14 @@ class XtsBroker:
 
     async def cancel(self, cl_ord_id: str) -> None:
         """Send a cancel. Raises Refused or Unknown."""
-        row = await self._working(cl_ord_id)
+        row = await self._working(cl_ord_id, cancel=True)
         params: dict[str, object] = {"appOrderID": row.app_order_id, "orderUniqueIdentifier": row.tag}
         sent_as = await self._of_row(row)
         if sent_as is not None:
             params["clientID"] = sent_as
         self._shared.changes(row.app_order_id)
         await self.link.call("cancel", params=params, what=f"cancel of {cl_ord_id}")
+        self._shared.canceled.add(row.app_order_id)
         self.nudge()
 
     async def orders(self) -> Sequence[Order]:
@@ -643,21 +644,26 @@ class XtsBroker:
             raise Refused(f"{self.name} names no client of this login; set [xts] client_id, or use for_client(code)")
         return codes
 
-    async def _working(self, cl_ord_id: str) -> OrderRow:
-        """The row of an order that may still be changed: the one last seen, or the book's after a change of ours."""
+    async def _working(self, cl_ord_id: str, *, cancel: bool = False) -> OrderRow:
+        """The row of an order that may still be changed: the one last seen, or the book's after a change of ours.
+
+        A ``cancel`` leaves though the book cannot be read, and unread while none was taken yet.
+        """
         self._open()
-        app_id = self._shared.names.app_id(cl_ord_id) or ""
-        row = self._shared.rows.get(app_id)
+        shared, names = self._shared, self._shared.names
+        app_id = names.app_id(cl_ord_id) or ""
+        former = shared.former.get(app_id) if cancel else None
+        row = shared.rows.get(app_id) or (former if app_id not in shared.canceled else None)
         if row is None or status_of(row) in TERMINAL:
             try:
                 await (self.dealer_orders() if self.dealer and not self.bound else self.order_book())
+                row = shared.rows.get(names.app_id(cl_ord_id) or "")
             except Retryable as error:
-                raise Refused(f"{error}; nothing was sent") from None
-            row = self._shared.rows.get(self._shared.names.app_id(cl_ord_id) or "")
+                if (row := former) is None:
+                    raise Refused(f"{error}; nothing was sent") from None
         if row is None:
-            raise Refused(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, self._shared.names.known())}")
-        status = status_of(row)
-        if status in TERMINAL:
+            raise Refused(f"no order {cl_ord_id!r} today{nearest(cl_ord_id, names.known())}")
+        if (status := status_of(row)) in TERMINAL:
             raise Refused(f"order {cl_ord_id} is already {status}")
         return row
 

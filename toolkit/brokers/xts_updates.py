@@ -47,6 +47,8 @@ class Hub:
     def __init__(self) -> None:
         self.names = Names()
         self.rows: dict[str, OrderRow] = {}
+        self.former: dict[str, OrderRow] = {}
+        self.canceled: set[str] = set()
         self.sent: set[str] = set()
         self.clients: set[str] = set()
         self.boxes: list[deque[Row]] = []
@@ -68,8 +70,10 @@ class Hub:
             self._shown[row.app_order_id] = now_s
 
     def changes(self, app_order_id: str) -> None:
-        """A modification or a cancel goes out: what was known of the order counts no more."""
-        self.rows.pop(app_order_id, None)
+        """A modification or a cancel goes out: what was known of the order names it, and says no more of its state."""
+        row = self.rows.pop(app_order_id, None)
+        if row is not None:
+            self.former[app_order_id] = row
         self._shown.pop(app_order_id, None)
         self._changed.add(app_order_id)
 

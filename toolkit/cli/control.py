@@ -16,6 +16,7 @@ from toolkit.errors import BadData, BadSetting, Refused, ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.desk import Desk
+    from toolkit.store.journal import Verdict
 
 __all__ = ["flatten", "halt", "pnl", "positions", "reconcile", "resume", "running", "verify"]
 
@@ -64,8 +65,23 @@ def running(
             except ToolkitError as error:
                 print(f"toolkit: the engine at {address} does not answer: {error}", file=sys.stderr)
         if not desks:
+            _check_named(broker, account)
             raise Refused(f"no engine runs here; start one with toolkit serve, or give --url{instead}")
         yield desks
+
+
+def _check_named(broker: str | None, account: str | None) -> None:
+    """Refuse a broker or an account that is named and that no engine of this home has, while others run."""
+    from toolkit.orders.words import no_account
+    from toolkit.store.lease import holders
+
+    found = holders()
+    brokers = sorted({h.broker for h in found})
+    if broker is not None and found and broker not in brokers:
+        raise no_account("broker", brokers, broker)
+    accounts = sorted({h.account for h in found if broker in (None, h.broker)})
+    if account is not None and accounts and account not in accounts:
+        raise no_account("account", accounts, account)
 
 
 @app.command()
@@ -80,13 +96,14 @@ def halt(
 ) -> None:
     """Stop what increases exposure, at once: new orders are denied, increasing ones cancelled.
 
-    Orders that only reduce a position stay, unless --cancel-all. It outlives a restart; resume re-arms.
+    Orders that together only reduce a position stay and are named, stops before targets and the nearest first, unless
+    --cancel-all. It outlives a restart; resume re-arms.
 
     Example: toolkit halt --reason "the market is odd"
     """
     with running(url, token_file, broker, account) as desks:
         _each(desks, lambda desk: desk.halt(reason, cancel_all=cancel_all, account=account))
-        _states(desks, as_json)
+        _states(desks, as_json, [row for desk in desks for row in _open(desk, account)])
 
 
 @app.command()
@@ -188,7 +205,8 @@ def pnl(
 @app.command()
 def verify(
     journal: Annotated[
-        Path | None, typer.Argument(help="A journal.db file. [default: every journal of this home]")
+        Path | None,
+        typer.Argument(help="A journal.db file, or an exported .jsonl or .csv. [default: every journal of this home]"),
     ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every record there: a new .jsonl or .csv file.")
@@ -197,25 +215,28 @@ def verify(
 ) -> None:
     """Check a journal's hash chain: every record whole, every link in place. Changes nothing.
 
-    Exit code 1 when one is broken. A journal that a running engine holds is asked of that engine.
+    Exit code 1 when one is broken. A journal that a running engine holds is asked of that engine. An exported file is
+    checked by itself; that its own end was not cut off is seen by its last hash, which is the journal's.
 
     Example: toolkit verify out/journal.db --export audit.csv --json
     """
     from toolkit.config import home
-    from toolkit.store.audit import write_audit
+    from toolkit.store.audit import verify_audit, write_audit
     from toolkit.store.journal import verify_file
 
     files = [journal] if journal is not None else sorted((home() / "accounts").rglob("*.db"))
     if not files:
         raise BadData(f"no journal under {home() / 'accounts'}; name a file")
     rows: list[dict[str, Any]] = []
+    if journal is not None and journal.suffix in (".jsonl", ".csv"):
+        if export is not None:
+            raise BadSetting(f"{journal.name} is an export already; name a journal, or leave --export out")
+        rows, files = [_verdict(name, found) for name, found in verify_audit(journal).items()], []
     with contextlib.ExitStack() as stack:
         held: dict[str, tuple[Desk, dict[str, Any]]] | None = None
         for path in files:
             try:
-                found = verify_file(path)
-                row = {"journal": str(path), "state": found.state, "records": found.total, "good": found.good}
-                row |= {"last_hash": found.last_hash, "text": found.text}
+                row = _verdict(str(path), verify_file(path))
             except Refused as error:
                 held = _held(stack) if held is None else held
                 row = held[str(path.absolute())][1] if str(path.absolute()) in held else {}
@@ -227,6 +248,11 @@ def verify(
     _print({"journals": rows, **more}, as_json, lines + ([f"{written} records in {export}"] if export else []))
     if any(row["state"] not in ("sound", "held") for row in rows):
         raise typer.Exit(1)
+
+
+def _verdict(name: str, found: Verdict) -> dict[str, Any]:
+    row = {"journal": name, "state": found.state, "records": found.total, "good": found.good}
+    return {**row, "last_hash": found.last_hash, "text": found.text}
 
 
 def _held(stack: contextlib.ExitStack) -> dict[str, tuple[Desk, dict[str, Any]]]:
@@ -246,8 +272,8 @@ def _records(rows: list[dict[str, Any]], held: dict[str, tuple[Desk, dict[str, A
     for row in rows:
         if row["journal"] in held:
             desk, seen = held[row["journal"]]
-            for event in desk.past_events(seen["account"]):
-                yield {**event, "journal": row["journal"]}
+            for record in desk.past_events(seen["account"], chain=True):
+                yield {**record, "journal": row["journal"]}
         else:
             yield from (audit_row(row["journal"], entry) for entry in entries_of(row["journal"]))
 
@@ -264,10 +290,27 @@ def _each(desks: list[Desk], act: Any) -> None:
         raise faults[0]
 
 
-def _states(desks: list[Desk], as_json: bool) -> None:
+def _states(desks: list[Desk], as_json: bool, stay: list[dict[str, Any]] | None = None) -> None:
+    """The trading state of each account, and after a halt the orders that stay."""
     rows = [seat for desk in desks for seat in desk.state()["accounts"]]
     lines = [f"{r['account']} at {r['broker']}: {r['trading']} {r['reason']}".rstrip() for r in rows]
-    _print({"accounts": rows}, as_json, lines)
+    lines += [f"  stays: {r['cl_ord_id']} {_terms(r)} {r['ord_status']}" for r in stay or ()]
+    _print({"accounts": rows} | ({} if stay is None else {"stay": stay}), as_json, lines)
+
+
+def _open(desk: Desk, account: str | None) -> list[dict[str, Any]]:
+    """Orders that stay: what the exchange holds, not what they are parts of, nor what is being cancelled."""
+    rows = desk.orders(account).to_dicts()
+    parents = {row["parent_id"] for row in rows}
+    at_work = (r for r in rows if r["leaves_qty"] and r["ord_status"] != "pending_cancel")
+    return [row for row in at_work if row["cl_ord_id"] not in parents]
+
+
+def _terms(row: dict[str, Any]) -> str:
+    """``SELL 130 of NIFTY 14JUL2026 25450 CE stop 70.00 at 65.00``."""
+    stop = "" if row["stop_px"] is None else f" stop {row['stop_px']:.2f}"
+    limit = "" if row["price"] is None else f" at {row['price']:.2f}"
+    return f"{row['side']} {row['leaves_qty']} of {row['symbol']}{stop}{limit}"
 
 
 def _confirmed(desk: Desk) -> str:

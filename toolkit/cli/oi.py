@@ -147,7 +147,7 @@ def _underlying(asked: str | None, names: list[str]) -> str:
         raise BadData(f"--underlying is needed: the files hold {', '.join(names) or 'none'}")
     if asked.upper() not in names:
         raise BadData(
-            f"no underlying '{asked}' in the files{nearest(asked.upper(), names)} they hold {', '.join(names)}"
+            f"no underlying '{asked}' in the files{nearest(asked.upper(), names) or ';'} they hold {', '.join(names)}"
         )
     return asked.upper()
 

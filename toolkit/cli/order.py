@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from toolkit.brokers.act import Act
     from toolkit.brokers.one_act import OneAct
     from toolkit.desk import Desk
-    from toolkit.types import Order
+    from toolkit.types import Denial, Order
 
 __all__ = ["cancel", "modify", "orders", "place", "show"]
 
@@ -31,6 +33,9 @@ AccountOption = Annotated[
 ]
 LiveOption = Annotated[
     str | None, typer.Option("--live", metavar="ACCOUNT", help="Your account in full: without it nothing is sent live.")
+]
+EndsOption = Annotated[
+    str | None, typer.Option("--live", metavar="ACCOUNT", help="Your account in full; a running engine needs it not.")
 ]
 SessionOption = Annotated[
     Path | None, typer.Option(help="Paper only: the session to trade on. [default: the shipped sample]")
@@ -75,7 +80,8 @@ def place(
 ) -> None:
     """Place one order and wait for a definite answer.
 
-    Exit code 0 placed, 3 refused (certainly not placed), 4 unknown (may be placed).
+    Exit code 0 placed, 3 refused (certainly not placed), 4 unknown (may be placed). Without --live and the account
+    typed in full nothing is sent live, through a running engine neither.
 
     Example: toolkit order place "NIFTY 14JUL2026 25450 CE" --side BUY --lots 1 --price 112.05 --broker paper --json
     """
@@ -99,29 +105,35 @@ def place(
         "order_source": order_source,
         "note": note,
         "confirm": confirm or None,
+        "broker": broker,
+        "account": account if account is not None else live,
     }
     asked = read_order(fields)
+    if not dry_run:
+        _typed(broker, live)
     desk = _running(broker, account, live, session, at)
     if desk is not None:
         fields = {name: value for name, value in fields.items() if value is not None}
-        where = {"broker": broker, **({"account": account or live} if account or live else {})}
         with desk:
             if dry_run:
-                _preview(desk.preview({**fields, **where}), as_json)
-            _end(_settled(desk, desk.place({**fields, **where})), as_json)
+                _preview(desk.preview(fields), as_json)
+            order = _settled(desk, desk.place(fields))
+            _end(order, as_json, _denials(desk, order))
         return
-    one = _alone(broker, account, live, session, at, reading=dry_run)
-    if algo is not None:
-        raise Refused("an algorithm works over time and needs a running engine; start one with toolkit serve")
-    from toolkit.brokers.one_act import dry, request_for
+    with _alone(broker, account, live, session, at, reading=dry_run) as one:
+        if algo is not None:
+            raise Refused("an algorithm works over time and needs a running engine; start one with toolkit serve")
+        from toolkit.brokers.one_act import dry, request_for
 
-    if dry_run:
-        _preview(_run(one.run(lambda act: dry(act, asked))), as_json)
+        if dry_run:
+            _preview(_run(one.run(lambda act: dry(act, asked))), as_json)
 
-    async def act_place(act: Act) -> Order:
-        return await act.place(await request_for(act, asked))
+        async def act_place(act: Act) -> tuple[Order, Sequence[Denial]]:
+            order = await act.place(await request_for(act, asked))
+            return order, act.core.denials.get(order.cl_ord_id, ())
 
-    _end(_run(one.run(act_place)), as_json)
+        order, denials = _run(one.run(act_place))
+        _end(order, as_json, denials)
 
 
 @group.command()
@@ -137,32 +149,32 @@ def modify(
     at: AtOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Modify a working order.
+    """Modify a working order; a live one, through a running engine too, with --live and the account typed in full.
 
     Example: toolkit order modify 260713SQ3R00001 --price 111.50 --broker kite --live AB1234
     """
-    from toolkit.orders.words import read_change
+    from toolkit.orders.words import read_change, read_named
     from toolkit.types import Modify
 
     given = {"order_qty": qty, "price": price, "stop_px": stop_px}
-    change = read_change({name: value for name, value in given.items() if value is not None})
+    change, name = read_change(given), read_named(cl_ord_id)
+    _typed(broker, live)
     desk = _running(broker, account, live, session, at)
     if desk is not None:
         with desk:
-            made = desk.modify(cl_ord_id, order_qty=change.order_qty, price=price, stop_px=stop_px)
+            made = desk.modify(name, order_qty=change.order_qty, price=price, stop_px=stop_px)
             _end(_settled(desk, made), as_json)
         return
 
     async def act_modify(act: Act) -> Order:
-        order = act.core.orders.get(cl_ord_id)
-        if order is None:
-            raise Refused(f"no order {cl_ord_id!r} of this engine today{nearest(cl_ord_id, act.core.orders)}")
-        units = order.request.order_qty if change.order_qty is None else change.order_qty
+        before = _known(act, name).request
+        units = before.order_qty if change.order_qty is None else change.order_qty
         return await act.modify(
-            Modify(cl_ord_id=cl_ord_id, order_qty=units, price_p=change.price_p, stop_px_p=change.stop_px_p)
+            Modify(cl_ord_id=name, order_qty=units, price_p=change.price_p, stop_px_p=change.stop_px_p)
         )
 
-    _end(_run(_alone(broker, account, live, session, at).run(act_modify)), as_json)
+    with _alone(broker, account, live, session, at) as one:
+        _end(_run(one.run(act_modify)), as_json)
 
 
 @group.command()
@@ -170,7 +182,7 @@ def cancel(
     cl_ord_id: Annotated[str, typer.Argument(help="The order's id.")],
     broker: BrokerOption = "paper",
     account: AccountOption = None,
-    live: LiveOption = None,
+    live: EndsOption = None,
     session: SessionOption = None,
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -179,12 +191,20 @@ def cancel(
 
     Example: toolkit order cancel 260713SQ3R00001 --broker kite --live AB1234
     """
+    from toolkit.orders.words import read_named
+
+    name = read_named(cl_ord_id)
     desk = _running(broker, account, live, session, at)
     if desk is not None:
         with desk:
-            _end(_settled(desk, desk.cancel(cl_ord_id)), as_json)
+            _end(_settled(desk, desk.cancel(name)), as_json)
         return
-    _end(_run(_alone(broker, account, live, session, at).run(lambda act: act.cancel(cl_ord_id))), as_json)
+
+    async def act_cancel(act: Act) -> Order:
+        return await act.cancel(_known(act, name).cl_ord_id)
+
+    with _alone(broker, account, live, session, at) as one:
+        _end(_run(one.run(act_cancel)), as_json)
 
 
 @group.command("list")
@@ -234,6 +254,21 @@ def show(
     _show(found[cl_ord_id], as_json)
 
 
+def _typed(broker: str, live: str | None) -> None:
+    """Refuse what would be sent live without the account typed in full: an engine's arming is not this command's."""
+    if broker != "paper" and live is None:
+        raise BadSetting(f"an order at {broker} needs --live ACCOUNT, typed in full; --dry-run shows it without")
+
+
+def _known(act: Act, cl_ord_id: str) -> Order:
+    from toolkit.orders.words import no_order
+
+    order = act.core.orders.get(cl_ord_id)
+    if order is None:
+        raise no_order(cl_ord_id, list(act.core.orders))
+    return order
+
+
 def _running(broker: str, account: str | None, live: str | None, session: Path | None, at: str | None) -> Desk | None:
     """The engine of this home that holds the account; None when no engine does, or a recorded instant is meant."""
     from toolkit.store.lease import holders
@@ -245,6 +280,7 @@ def _running(broker: str, account: str | None, live: str | None, session: Path |
     named = account or live
     found = holders(broker, [] if named is None else [named])
     if not found:
+        _check_paper(broker, named)
         return None
     if len({h.url for h in found}) > 1:
         names = ", ".join(h.account for h in found)
@@ -254,12 +290,38 @@ def _running(broker: str, account: str | None, live: str | None, session: Path |
     return attach(found[0].url, via="cli")
 
 
-def _alone(
-    broker: str, account: str | None, live: str | None, session: Path | None, at: str | None, *, reading: bool = False
-) -> OneAct:
-    from toolkit.brokers.one_act import OneAct
+def _check_paper(broker: str, named: str | None) -> None:
+    """Refuse an account of paper that no engine has, before paper's own is opened for one act."""
+    if broker != "paper" or named is None:
+        return
+    from toolkit.brokers.whose import PAPER
+    from toolkit.orders.words import no_account
+    from toolkit.store.lease import holders
 
-    return OneAct(broker, account, live, session, at, reading=reading)
+    known = sorted({PAPER, *(h.account for h in holders(broker))})
+    if named not in known:
+        raise no_account("account", known, named)
+
+
+@contextlib.contextmanager
+def _alone(
+    broker: str,
+    account: str | None,
+    live: str | None,
+    session: Path | None,
+    at: str | None,
+    *,
+    reading: bool = False,
+    held: bool = True,
+) -> Iterator[OneAct]:
+    """The engine for one act; with ``held`` the account is held from here on, before anything is loaded."""
+    from toolkit.brokers.whose import reserve
+
+    known = held and (live is not None or broker == "paper")
+    with reserve(broker, (), () if live is None else (live,)) if known else contextlib.nullcontext():
+        from toolkit.brokers.one_act import OneAct
+
+        yield OneAct(broker, account, live, session, at, reading=reading)
 
 
 def _run(work: Any) -> Any:
@@ -277,7 +339,8 @@ def _rows(
     if desk is not None:
         with desk:
             return desk.orders(account or live).to_dicts()
-    return [order_json(o) for o in _run(_alone(broker, account, live, session, at, reading=True).book())]
+    with _alone(broker, account, live, session, at, reading=True, held=broker == "paper") as one:
+        return [order_json(o) for o in _run(one.book())]
 
 
 def _settled(desk: Desk, order: Order) -> Order:
@@ -295,12 +358,23 @@ def _settled(desk: Desk, order: Order) -> Order:
     return order
 
 
-def _end(order: Order, as_json: bool) -> None:
-    """Print the order and leave with its code."""
+def _denials(desk: Desk, order: Order) -> list[Denial]:
+    """The rules that denied an order, from its engine."""
+    import msgspec
+
+    from toolkit.types import Denial, OrdStatus
+
+    if order.ord_status is not OrdStatus.DENIED:
+        return []
+    return msgspec.convert(desk.order(order.cl_ord_id).get("denials", []), list[Denial])
+
+
+def _end(order: Order, as_json: bool, denials: Sequence[Denial] = ()) -> None:
+    """Print the order, with the rules that denied it, and leave with its code."""
     from toolkit.brokers.act import exit_code
     from toolkit.orders.words import order_json
 
-    _show(order_json(order), as_json)
+    _show(order_json(order, denials if as_json else ()), as_json)
     found = exit_code(order)
     if found:
         word = "may be placed: look into the order book" if found == 4 else "was not placed"

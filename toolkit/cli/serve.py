@@ -47,32 +47,34 @@ def serve(
     """
     import asyncio
 
+    from toolkit.brokers.whose import reserve
     from toolkit.cli.replay import read_params
 
-    try:
-        from toolkit.serve.build import Plan
-        from toolkit.serve.run import serve as run
-    except ImportError as error:
-        raise BadData(f"{error.name} is not installed; add it with: pip install 'trading-toolkit[serve]'") from None
-    plan = Plan(
-        broker=broker,
-        feed=feed,
-        session=session,
-        accounts=tuple(account or ()),
-        live=tuple(live or ()),
-        at=at,
-        watch=tuple(name.upper() for name in underlying or ()),
-        strategy=strategy,
-        params=read_params(param or []),
-    )
-    asyncio.run(
-        run(
-            plan,
-            port,
-            lambda line: print(line, flush=True),
-            lambda line: print(line, file=sys.stderr, flush=True),
+    with reserve(broker, account or (), live or ()):  # whoever is second is told before the engine is even loaded
+        try:
+            from toolkit.serve.build import Plan
+            from toolkit.serve.run import serve as run
+        except ImportError as error:
+            raise BadData(f"{error.name} is not installed; add it with: pip install 'trading-toolkit[serve]'") from None
+        plan = Plan(
+            broker=broker,
+            feed=feed,
+            session=session,
+            accounts=tuple(account or ()),
+            live=tuple(live or ()),
+            at=at,
+            watch=tuple(name.upper() for name in underlying or ()),
+            strategy=strategy,
+            params=read_params(param or []),
         )
-    )
+        asyncio.run(
+            run(
+                plan,
+                port,
+                lambda line: print(line, flush=True),
+                lambda line: print(line, file=sys.stderr, flush=True),
+            )
+        )
 
 
 @app.command()

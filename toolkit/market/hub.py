@@ -572,7 +572,7 @@ class Hub:
 
     def _known(self, underlying: str) -> None:
         if underlying not in self.underlyings:
-            near, known = nearest(underlying, self.underlyings), ", ".join(self.underlyings[:20])
+            near, known = nearest(underlying, self.underlyings) or ";", ", ".join(self.underlyings[:20])
             raise UnknownSymbol(f"no options on '{underlying}' are listed{near} known: {known}")
 
 

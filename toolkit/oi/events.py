@@ -161,7 +161,7 @@ def thresholds_of(config: OIConfig) -> dict[str, Threshold]:
     """
     for name in config.thresholds:
         if name not in THRESHOLDS:
-            raise BadData(f"no event type '{name}'{nearest(name, THRESHOLDS)} known: {', '.join(sorted(THRESHOLDS))}")
+            raise BadData(f"no event type '{name}'{nearest(name, sorted(THRESHOLDS), tell=True)}")
     merged = {**THRESHOLDS, **config.thresholds}
     if "DATA_GAP" not in config.thresholds:
         merged["DATA_GAP"] = Threshold(config.gap_s, 0.0, 0.0)

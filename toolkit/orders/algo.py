@@ -8,13 +8,29 @@ name in the child's ``note``, so that ``World.children()`` finds it again after 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
+
+import msgspec
 
 from toolkit.market.quotes import Quote
 from toolkit.strategies.protocol import Param, checked_params
 from toolkit.types import Cancel, ExecutionReport, Instrument, Intent, Order, OrderRequest, Side
 
-__all__ = ["Algo", "World"]
+__all__ = ["IN_ITS_TIME", "Algo", "Ask", "World"]
+
+IN_ITS_TIME: Final = frozenset({"collar", "stop_px", "untraded", "self_match"})
+"""Rules that hold a price against the market of now, which are for the child alone when the price is for later."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A plain order that a parent must be allowed as, before its algorithm starts.
+
+    ``aside`` are rules that only its children meet; ``adds`` says whether what is asked after it comes on top of it.
+    """
+
+    order: OrderRequest
+    aside: frozenset[str] = frozenset()
+    adds: bool = True
 
 
 class World(Protocol):
@@ -73,6 +89,11 @@ class Algo:
     **values
         Parameters by name; see ``params``.
 
+    Attributes
+    ----------
+    alarms : list of str
+        What somebody must be told now; whoever runs the algorithm takes them away.
+
     Raises
     ------
     BadData
@@ -87,6 +108,7 @@ class Algo:
         self.p: dict[str, Any] = checked_params(f"algorithm '{self.name}'", self.params, values)
         self.done = False
         self.text = ""
+        self.alarms: list[str] = []
 
     @property
     def parent(self) -> OrderRequest:
@@ -116,6 +138,21 @@ class Algo:
         """
         self.done, self.text = True, "canceled"
         return [Cancel(cl_ord_id=order.cl_ord_id) for order in world.children().values() if order.is_open]
+
+    def order_by_margin(self) -> str:
+        """What its legs are (``entry``, ``exit``, ``auto``) where they follow each other and no order was said.
+
+        An order found then comes as the parameter ``order`` and is journaled with the policy.
+        """
+        return ""
+
+    def order_said(self) -> list[list[int]]:
+        """The stages of its legs, by number from 0, where a person said them."""
+        return []
+
+    def asks(self, world: World) -> Sequence[Ask]:
+        """The plain orders that the parent amounts to, buys first; each must pass the rules that hold for one."""
+        return [Ask(leg) for leg in sorted(self.legs, key=lambda leg: leg.side is Side.SELL)]
 
     def wants(self) -> frozenset[str]:
         """Symbols whose quotes this algorithm needs."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from toolkit.errors import BadData
+from toolkit.errors import BadData, BadOrder
 from toolkit.orders.algo import Algo, World
 from toolkit.strategies.protocol import Param
 from toolkit.types import Order, OrderRequest, OrdStatus, OrdType, Product, Side, TimeInForce
@@ -50,7 +50,7 @@ class Ledger(Algo):
     Raises
     ------
     BadData
-        For a wrong parameter, a wrong number of legs, or a LIMIT leg without a price.
+        For a wrong parameter or a wrong number of legs; what a leg may ask for is in ``algo_carries``.
     """
 
     least_legs: ClassVar[int] = 1
@@ -63,11 +63,8 @@ class Ledger(Algo):
             raise BadData(f"algorithm '{self.name}' takes {self.least_legs}{most} legs, was {len(self.legs)}")
         for leg in self.legs:
             if leg.order_qty <= 0:
-                raise BadData(f"algorithm '{self.name}' needs a positive quantity of {leg.symbol}, was {leg.order_qty}")
-            if leg.ord_type is OrdType.LIMIT and leg.price_p is None:
-                raise BadData(
-                    f"algorithm '{self.name}': a LIMIT leg in {leg.symbol} needs a price; MARKET has no limit"
-                )
+                text = f"algorithm '{self.name}' needs a positive quantity of {leg.symbol}, was {leg.order_qty}"
+                raise BadOrder("order_qty", 1, leg.order_qty, text)
         self.lines: tuple[Line, ...] = tuple(self.line_of(i, leg) for i, leg in enumerate(self.legs))
         self.m: dict[str, Any] = {}
         self._began: int | None = None
@@ -82,8 +79,8 @@ class Ledger(Algo):
         self._kids: dict[str, list[tuple[str, Order]]] = {}
 
     def line_of(self, i: int, leg: OrderRequest) -> Line:
-        """The line of a leg; a subclass may say that it reduces."""
-        limit_p = leg.price_p if leg.ord_type is OrdType.LIMIT else None
+        """The line of a leg, a price without a trigger as its worst; a subclass may say that it reduces."""
+        limit_p = leg.price_p if leg.ord_type in (OrdType.LIMIT, OrdType.MARKET) else None
         return Line(
             key=f"L{i}",
             symbol=leg.symbol,

@@ -1,4 +1,4 @@
-"""Several legs as one order: hedges first, a failure policy, a clock on naked exposure; and a stop on their premium."""
+"""Several legs as one order: by least margin, a failure policy, a naked clock; and a stop on their premium."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import ClassVar, Final
 import msgspec
 
 from toolkit.errors import BadData
-from toolkit.orders.algo import World
+from toolkit.orders.algo import IN_ITS_TIME, Ask, World
 from toolkit.orders.algo_ledger import SECOND_NS, WORK, Line
 from toolkit.orders.algo_peg import CHASE, Chasing
 from toolkit.orders.algo_price import far_p
+from toolkit.orders.leg_plan import Stages, buys_first, hedges, read_stages
 from toolkit.strategies.protocol import Param
 from toolkit.types import Order, OrderRequest, OrdStatus, Side
 
@@ -29,22 +30,25 @@ _LEGS: Final[dict[str, Param]] = {
         default="unwind", unit="", choices=("complete", "unwind", "hold_hedge"), doc="what a failed entry does"
     ),
     "release": Param(
-        default="full", unit="", choices=("full", "pro_rata", "together"), doc="when sells follow the buys"
+        default="full", unit="", choices=("full", "pro_rata", "together"), doc="when a stage follows those before it"
     ),
+    "order": Param(default="", unit="", doc="stages of legs, 2,4;1,3; empty is by least margin, else buys first"),
     "timeout_s": Param(default=60.0, unit="s", low=1, high=86400, doc="a leg not filled by then has failed"),
     "naked_s": Param(default=10.0, unit="s", low=0, high=3600, doc="longest time sold without its hedge"),
 }
 
 
 class Legs(Chasing):
-    """Trade several legs as one, buys before sells, with a policy for failure.
+    """Trade several legs as one, in stages, with a policy for failure.
 
-    **Order.** Buys go first: on an entry they are the hedges (and what lowers the margin), on an exit they buy back
-    the shorts. ``release=full`` sends sells when every buy is filled, ``pro_rata`` the share of lots that the buys
-    have covered, ``together`` all at once. Each leg is a chase (``step_s``, ``step_ticks``, ``through_ticks``,
-    ``give_pct``, ``give_ticks``) within its own limit. ``kind=exit`` caps each child at the broker's net quantity of
-    the moment, and a leg closed elsewhere counts as done; ``auto`` is an exit where every leg closes what is held at
-    the start, an entry where none does, and stops to ask in between.
+    **Order.** An entry's legs go in the order of least peak margin, found when the parent is accepted and kept in its
+    policy as ``order`` (``2,4;1,3``: legs 2 and 4, then 1 and 3); what goes short never before the buys that hedge it.
+    Where the margin is unknown: shorts bought back, then the other buys, then the sells. An exit buys back its shorts
+    first, then sells, whatever ``order`` says. ``release=full`` sends a stage when every leg of those before it is
+    filled, ``pro_rata`` the share of lots that they have covered, ``together`` all at once. Each leg is a chase
+    (``step_s``, ``step_ticks``, ``through_ticks``, ``give_pct``, ``give_ticks``) within its own limit. ``kind=exit``
+    caps each child at the broker's net quantity of the moment, and a leg closed elsewhere counts as done; ``auto`` is
+    an exit where every leg closes what is held at the start, an entry where none does, and stops to ask in between.
 
     **Failure** is a leg unfilled after ``timeout_s`` seconds, one refused ``max_refusals`` times in a row, or more sold
     than the buys cover for ``naked_s`` seconds (legs without a buy have no hedge and no clock). Then, on an entry:
@@ -61,6 +65,18 @@ class Legs(Chasing):
     most_legs = 20
     params: ClassVar[dict[str, Param]] = _LEGS
 
+    def __init__(self, parent: OrderRequest | Sequence[OrderRequest], **values: object) -> None:
+        super().__init__(parent, **values)
+        self._order = read_stages(self.p["order"], len(self.lines)) if self.p["order"] else []
+
+    def order_by_margin(self) -> str:
+        """What the legs are, unless their order was said."""
+        return "" if self._order else str(self.p["kind"])
+
+    def order_said(self) -> Stages:
+        """The stages of the parameter ``order``."""
+        return [list(stage) for stage in self._order]
+
     def work(self, w: World) -> None:
         """One look: clock, failure, then the phase's own work."""
         if "exit" not in self.m:
@@ -70,6 +86,8 @@ class Legs(Chasing):
                 return
             self.m["exit"] = self.p["kind"] == "exit" or (self.p["kind"] == "auto" and all(closes))
             self.m["phase"], self.m["phase_ns"] = "work", w.now_ns
+        if "stages" not in self.m:
+            self.m["stages"] = self._planned(w)
         late = w.now_ns - self.m["phase_ns"] >= round(self.p["timeout_s"] * SECOND_NS)
         naked = self._naked(w)
         if self.m["phase"] == "unwind":
@@ -137,39 +155,70 @@ class Legs(Chasing):
                 price_p = None if quote is None else self.chased_p(w, line, quote, now=hurry)
                 self._work_line(w, line, most, price_p)
             elif self.filled(w, line) < line.qty and not self._gone(w, line):
-                self.say(f"{line.symbol} waits for the buys")
+                self.say(f"{line.symbol} waits for {self._first(w, line)}")
 
     def _work_line(self, w: World, line: Line, most: int, price_p: int | None) -> None:
         self.keep(w, line, most, lambda order: price_p)
 
+    def _planned(self, w: World) -> Stages:
+        """The legs' stages; an exit has two, so that no leg that cannot trade keeps a short from being bought back."""
+        sides = [line.side for line in self.lines]
+        if self._order and not self.m["exit"]:
+            return self._order
+        return buys_first(sides, [not self.m["exit"] and self.held(w, line) > 0 for line in self.lines])
+
+    def _before(self, line: Line) -> list[Line]:
+        """The legs of the stages before a leg's own."""
+        found: list[Line] = []
+        for stage in self.m["stages"]:
+            members = [self.lines[n] for n in stage]
+            if any(member.key == line.key for member in members):
+                break
+            found += members
+        return found
+
+    def _first(self, w: World, line: Line) -> str:
+        """What a leg waits for."""
+        left = [n for n in self._before(line) if self.filled(w, n) < n.qty]
+        return "the buys" if all(n.side is Side.BUY for n in left) else ", ".join(n.symbol for n in left)
+
     def _allowed(self, w: World, line: Line) -> int:
         """Units of a leg that may have been asked for by now."""
-        if line.side is Side.BUY:
-            return line.qty
-        release = self.p["release"]
-        if release == "together" and not (self.m["exit"] and self.m["phase"] == "complete"):
+        before, release = self._before(line), self.p["release"]
+        if not before or (release == "together" and not (self.m["exit"] and self.m["phase"] == "complete")):
             return line.qty
         lot = w.instrument(line.symbol).lot
-        part, whole = self._covered(w)
+        part, whole = self._covered(w, before)
         if release == "full":
             return line.qty if part >= whole else 0
         return line.qty * part // whole // lot * lot
 
-    def _covered(self, w: World) -> tuple[int, int]:
-        """Share of the least filled buy leg, as (filled, of); a short bought back elsewhere is covered."""
+    def _covered(self, w: World, lines: Sequence[Line]) -> tuple[int, int]:
+        """Share of the least filled of some legs, as (filled, of); what an exit finds closed elsewhere is covered."""
         shares = [(1, 1)]
-        for line in self.lines:
-            if line.side is Side.BUY:
-                gone = self._gone(w, self.line_now(line))
-                shares.append((1, 1) if gone else (min(self.filled(w, line), line.qty), line.qty))
+        for line in lines:
+            gone = self._gone(w, self.line_now(line))
+            shares.append((1, 1) if gone else (min(self.filled(w, line), line.qty), line.qty))
         return min(shares, key=lambda share: Fraction(*share))
 
+    def _hedges(self, w: World, line: Line) -> list[Line]:
+        """The buys that a sell leans on: those of earlier stages; once it is short without one, all that hedge it."""
+        terms = {n.key: w.instrument(n.symbol) for n in self.lines}
+        found = [n for n in self._before(line) if n.side is Side.BUY]
+        if w.net(line.symbol) < 0 and not any(hedges(terms[n.key], terms[line.key]) for n in found):
+            found += [
+                n for n in self.lines if n.side is Side.BUY and n not in found and hedges(terms[n.key], terms[line.key])
+            ]
+        return found
+
     def _naked(self, w: World) -> str:
-        """Run the clock on what is sold beyond what the buys cover; its reason once it has run out."""
-        if not any(line.side is Side.BUY for line in self.lines):
-            return ""
-        part, whole = self._covered(w)
-        over = [n for n in self.lines if n.side is Side.SELL and self._sold(w, n) * whole > part * n.qty]
+        """Run the clock on what is sold beyond what its hedges cover; its reason once it has run out."""
+        over = []
+        for line in self.lines:
+            if line.side is Side.SELL:
+                part, whole = self._covered(w, self._hedges(w, line))
+                if self._sold(w, line) * whole > part * line.qty:
+                    over.append(line)
         if not over:
             self.m.pop("naked_ns", None)
             return ""
@@ -259,6 +308,8 @@ class PremiumStop(Legs):
     def __init__(self, parent: OrderRequest | Sequence[OrderRequest], **values: object) -> None:
         super().__init__(parent, **values)
         self._use = tuple(word.strip() for word in str(self.p["use"]).split(","))
+        if self._order:
+            raise BadData("a premium_stop buys back first and takes no 'order'; leave it out")
         for word in self._use:
             if word not in _CONDITIONS:
                 raise BadData(f"'use' of a premium_stop is {', '.join(_CONDITIONS)} by commas, was {word!r}")
@@ -278,6 +329,14 @@ class PremiumStop(Legs):
             self.m.setdefault("phase_ns", w.now_ns)
             self.say(f"premium stop: {self.m['fired']}")
             super().work(w)
+
+    def asks(self, w: World) -> list[Ask]:
+        """The closing orders, at prices of the market of when it fires."""
+        return [Ask(ask.order, IN_ITS_TIME) for ask in super().asks(w)]
+
+    def order_by_margin(self) -> str:
+        """It is an exit whatever is held when it fires."""
+        return "exit"
 
     def cost_p(self, w: World) -> float | None:
         """Paise that closing one set costs now, None while a quote is missing."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from toolkit.errors import BadData
-from toolkit.orders.algo import World
+from toolkit.orders.algo import IN_ITS_TIME, Ask, World
 from toolkit.orders.algo_ledger import SECOND_NS, WORK, Line
 from toolkit.orders.algo_peg import CHASE, Chasing
 from toolkit.orders.algo_price import far_p, on_tick, worse
@@ -118,6 +118,14 @@ class _Pairing(_Linked):
         limit_p = None if leg.stop_px_p is not None else leg.price_p
         return msgspec.structs.replace(line, limit_p=limit_p, reduce=self.p["reduce"])
 
+    def asks(self, w: World) -> list[Ask]:
+        """Either arm alone; a target that is sent only when the market is there is held against no price of now."""
+        held_back = {self._goal} if self._one else set()
+        return [
+            Ask(self.as_limit(w, leg), IN_ITS_TIME if i in held_back else frozenset(), adds=False)
+            for i, leg in enumerate(self.legs)
+        ]
+
     @abstractmethod
     def most(self, w: World, i: int) -> int:
         """Units of an arm that may have been asked for by now."""
@@ -170,9 +178,9 @@ class _Pairing(_Linked):
 class Oco(_Pairing):
     """One cancels the other: the first arm that trades at all ends the other one.
 
-    Two legs, each a limit or a stop (held as in ``stop``). Of a limit and a stop of the same contract, side and
-    quantity only one is in the market at a time (``rest=auto``), so that they can never both trade; ``swap_ticks``
-    ticks of retreat bring the stop back. Otherwise, or with ``rest=both``, both rest.
+    Two legs, each a limit, a stop (held as in ``stop``) or a chase without a price. Of a limit and a stop of the same
+    contract, side and quantity only one is in the market at a time (``rest=auto``), so that they can never both trade;
+    ``swap_ticks`` ticks of retreat bring the stop back. Otherwise, or with ``rest=both``, both rest.
     Two stops on the two sides of one contract would trade against each other: one rests, the other is held here.
     Limits: two resting arms may both trade in the moment between a fill and the cancel, which ``text`` then says.
     """
@@ -225,6 +233,13 @@ class Oto(_Linked):
         "entry_s": Param(default=0.0, unit="s", low=0, high=86400, doc="withdraw the rest of the first; 0 never"),
     }
 
+    def asks(self, w: World) -> list[Ask]:
+        """The first leg, and the others at prices of the market that comes after it."""
+        return [
+            Ask(self.as_limit(w, leg), IN_ITS_TIME if i else frozenset(), adds=i == 0)
+            for i, leg in enumerate(self.legs)
+        ]
+
     def line_of(self, i: int, leg: OrderRequest) -> Line:
         """Only the others may reduce."""
         line = super().line_of(i, leg)
@@ -271,6 +286,10 @@ class Bracket(_Linked):
         "entry_s": Param(default=60.0, unit="s", low=1, high=86400, doc="withdraw the rest of the entry after"),
         "reduce": Param(default=True, unit="", doc="exits always only close"),
     }
+
+    def asks(self, w: World) -> list[Ask]:
+        """The entry; what it may lose and win is not known before."""
+        return [Ask(self.as_limit(w, self.parent))]
 
     def work(self, w: World) -> None:
         """Enter, then guard what was entered."""

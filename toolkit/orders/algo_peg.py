@@ -138,7 +138,8 @@ class Sniper(Worker):
     """Wait out of sight until the far touch is at the parent's limit or better, then take what is shown.
 
     Takes at most ``max_lots`` lots a shot, with IOC where the broker can, else with a DAY order that is withdrawn
-    after ``hold_s`` seconds; needs ``min_lots`` lots on display. A quote without quantities counts as one lot.
+    after ``hold_s`` seconds (an IOC parent never with a DAY order); needs ``min_lots`` lots on display. A quote without
+    quantities counts as one lot.
     Limits: others may be faster; needs a limit price; the broker and the exchange see nothing before a shot.
     """
 
@@ -173,5 +174,6 @@ class Sniper(Worker):
         if far is None or worse(far, limit_p, line.side) or shown < self.p["min_lots"] * lot:
             self.say(f"waiting for {line.symbol} at {rupees(limit_p)} or better")
             return
-        tif = TimeInForce.IOC if w.can("ioc") else TimeInForce.DAY
+        ioc = w.can("ioc") or self.parent.time_in_force is TimeInForce.IOC
+        tif = TimeInForce.IOC if ioc else TimeInForce.DAY
         self.send(w, line, min(shown, self.p["max_lots"] * lot), far, tif=tif)

@@ -7,12 +7,12 @@ from typing import ClassVar, Final
 import msgspec
 
 from toolkit.market.quotes import Quote
-from toolkit.orders.algo import World
+from toolkit.orders.algo import Ask, World
 from toolkit.orders.algo_ledger import SECOND_NS, WORK, Line, rupees
 from toolkit.orders.algo_price import cap_p, far_p, on_tick, styled_p, within, worse
 from toolkit.orders.algo_work import Worker
 from toolkit.strategies.protocol import Param
-from toolkit.types import Order, OrderRequest, OrdType
+from toolkit.types import Order, OrderRequest, OrdStatus, OrdType
 
 __all__ = ["STOP", "Stop", "Stopping", "TrailingStop"]
 
@@ -27,6 +27,8 @@ STOP: Final[dict[str, Param]] = {
     "gap_give_ticks": Param(default=100, unit="ticks", low=0, high=100_000, doc="the same in ticks; the larger counts"),
 }
 """Parameters of a stop."""
+_REACHED: Final = frozenset({"stop_px"})
+_NO_STOP_LIMIT: Final = "the broker has no stop-limit"
 
 
 class Stopping(Worker):
@@ -60,6 +62,9 @@ class Stopping(Worker):
             self._close(w, line, most, stop_p, quote)
             return
         why = self._why_here(w, line, here)
+        if not why and quote is not None and quote.ltp_p is not None:
+            past = line.side.sign * (quote.ltp_p - stop_p) >= 0
+            why = "the last price is past it, a broker would trigger it at once" if past else ""
         if why:
             self._hold_here(w, line, stop_p, quote, why)
             return
@@ -68,6 +73,19 @@ class Stopping(Worker):
             limit_p = cap_p(stop_p, line.side, tick_p, self.p["limit_pct"], self.p["limit_ticks"])
         self._rest(w, line, most, on_tick(stop_p, line.side, tick_p), on_tick(limit_p, line.side, tick_p))
 
+    def as_limit(self, w: World, leg: OrderRequest) -> OrderRequest:
+        """A leg as it rests at the broker: a stop without a limit with the limit that the parameters give it."""
+        if leg.ord_type is not OrdType.STOP or leg.stop_px_p is None:
+            return leg
+        limit_p = cap_p(
+            leg.stop_px_p, leg.side, w.instrument(leg.symbol).tick_p, self.p["limit_pct"], self.p["limit_ticks"]
+        )
+        return msgspec.structs.replace(leg, ord_type=OrdType.STOP_LIMIT, price_p=limit_p)
+
+    def asks(self, w: World) -> list[Ask]:
+        """Its legs, a stop as the stop-limit that it becomes; one that only closes may be reached already."""
+        return [Ask(self.as_limit(w, leg), _REACHED if self.p["reduce"] else frozenset()) for leg in self.legs]
+
     def refused(self, w: World, line: Line, count: int, order: Order) -> None:
         """A stop the broker does not take is held here; a stop that fired tries on, every ``retry_s``."""
         stop = order.request.stop_px_p is not None
@@ -75,7 +93,8 @@ class Stopping(Worker):
             what = "stop" if stop else "closing"
             self.say(f"ALARM: {count} {what} orders in {line.symbol} refused: {order.text or order.ord_status}")
         elif stop and self.p["hold"] == "auto":
-            self.m[f"{line.key}.local"] = f"the broker refused it: {order.text or order.ord_status}"
+            who = "our own rules denied it" if order.ord_status is OrdStatus.DENIED else "the broker refused it"
+            self.m[f"{line.key}.local"] = f"{who}: {order.text or order.ord_status}"
         else:
             super().refused(w, line, count, order)
 
@@ -85,13 +104,18 @@ class Stopping(Worker):
         if self.p["hold"] == "local":
             return "as asked"
         if self.p["hold"] == "auto" and not w.can("stop_limit"):
-            return "the broker has no stop-limit"
+            return _NO_STOP_LIMIT
         return str(self.m.get(f"{line.key}.local", ""))
 
     def _hold_here(self, w: World, line: Line, stop_p: int, quote: Quote | None, why: str) -> None:
         self.clear(w, line)
         blind = "; no fresh quote: it cannot fire" if quote is None else ""
         self.say(f"stop {rupees(stop_p)} of {line.symbol} held here ({why}): it lives with this process{blind}")
+        kept = self.m.get(f"{line.key}.local", _NO_STOP_LIMIT)
+        if why == kept and self.m.get(f"{line.key}.told") != why:
+            self.m[f"{line.key}.told"] = why
+            text = f"the stop of {line.qty} {line.symbol} at {rupees(stop_p)} is held here and lives with this process"
+            self.alarms.append(f"{text}: {why}")
 
     def _rest(self, w: World, line: Line, most: int, stop_p: int, limit_p: int) -> None:
         self.trim(w, line, most)
@@ -172,8 +196,14 @@ class Stop(Stopping):
             if stop_p is None:
                 self.say(f"waiting for a price of {line.symbol} to set the stop from")
                 return
-            limit_p = self.parent.price_p if self.parent.ord_type is OrdType.STOP_LIMIT else None
-            self.guard(w, line, line.qty, stop_p, limit_p if stop_p == self.parent.stop_px_p else None)
+            self.guard(w, line, line.qty, stop_p, self.limit_p(stop_p))
+
+    def limit_p(self, stop_p: int) -> int | None:
+        """The limit of a STOP_LIMIT parent, as far from the stop of now as it was from the first one."""
+        leg = self.parent
+        if leg.ord_type is not OrdType.STOP_LIMIT or leg.price_p is None or leg.stop_px_p is None:
+            return None
+        return leg.price_p + stop_p - leg.stop_px_p
 
     def stop_p(self, w: World, line: Line) -> int | None:
         """The stop price now."""
@@ -186,8 +216,9 @@ class TrailingStop(Stop):
     """A stop that follows the market at a distance and never goes back.
 
     It lies ``trail`` rupees, or ``trail_pct`` percent where ``trail`` is 0, behind the best last price since the start;
-    the parent's ``stop_px``, if given, is where it begins. A stop at the broker is moved by steps of at least
-    ``step_ticks`` ticks, no more often than ``min_reprice_s``. Everything else as in ``stop``.
+    the parent's ``stop_px``, if given, is where it begins, and a limit keeps its distance from the stop. A stop at the
+    broker is moved by steps of at least ``step_ticks`` ticks, no more often than ``min_reprice_s``. Everything else as
+    in ``stop``.
     Limits: prices between two quotes are not seen; a stop at the broker trails only while this process lives.
     """
 
@@ -198,6 +229,13 @@ class TrailingStop(Stop):
         "trail_pct": Param(default=20.0, unit="%", low=0.01, high=99, doc="the same in percent, where trail is 0"),
         "step_ticks": Param(default=4, unit="ticks", low=1, high=10_000, doc="least change of a stop at the broker"),
     }
+
+    def asks(self, w: World) -> list[Ask]:
+        """Its leg; without a trigger a closing order at the market of now, which no market order will be."""
+        leg = self.as_limit(w, self.parent)
+        if leg.stop_px_p is not None:
+            return super().asks(w)
+        return [Ask(msgspec.structs.replace(leg, ord_type=OrdType.MARKET), frozenset({"untraded"}))]
 
     def stop_p(self, w: World, line: Line) -> int | None:
         """Ratchet the stop to the best price seen."""

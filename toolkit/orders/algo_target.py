@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
-from toolkit.orders.algo import World
+from toolkit.orders.algo import Ask, World
 from toolkit.orders.algo_ledger import SECOND_NS, WORK, Line
 from toolkit.orders.algo_peg import CHASE, Chasing
 from toolkit.strategies.protocol import Param
 from toolkit.types import OrderRequest, Side
 
 __all__ = ["DeltaHedge", "TargetPosition"]
+
+
+_UNTRADED: Final = frozenset({"untraded"})
+_OF_POSITION: Final = frozenset(
+    {"reducing", "max_open_value", "max_net_lots", "max_gross_lots", "margin", "max_capital", "self_match"}
+)
+"""Rules over what the account holds and has open, which the whole quantity need not pass where less will trade."""
 
 
 class _Gap(Chasing):
@@ -31,6 +38,13 @@ class _Gap(Chasing):
     def line_of(self, i: int, leg: OrderRequest) -> Line:
         """The parent's side and price say nothing here."""
         return msgspec.structs.replace(super().line_of(i, leg), limit_p=None)
+
+    def asks(self, w: World) -> list[Ask]:
+        """The parent's quantity on either side: a hedge may trade it all in each."""
+        return [
+            Ask(msgspec.structs.replace(self.parent, side=side), _UNTRADED, adds=False)
+            for side in (Side.BUY, Side.SELL)
+        ]
 
     def bounds(self) -> dict[str, tuple[int, int]]:
         """The parent's quantity either way, in its contract alone."""
@@ -83,6 +97,22 @@ class TargetPosition(_Gap):
         "timeout_s": Param(default=120.0, unit="s", low=1, high=86400, doc="withdraw the rest after"),
     }
 
+    def gap(self, w: World) -> int:
+        """Units to the target (positive buys)."""
+        symbol = self.parent.symbol
+        return int(self.p["net_lots"]) * w.instrument(symbol).lot - w.net(symbol)
+
+    def asks(self, w: World) -> list[Ask]:
+        """The parent's quantity as an order, and what of it the gap of now takes as a trade."""
+        gap = self.gap(w)
+        side = self.parent.side if gap == 0 else Side.BUY if gap > 0 else Side.SELL
+        whole = msgspec.structs.replace(self.parent, side=side)
+        found = [Ask(whole, _UNTRADED | _OF_POSITION, adds=False)]
+        if gap:
+            part = msgspec.structs.replace(whole, order_qty=min(abs(gap), whole.order_qty))
+            found.append(Ask(part, _UNTRADED, adds=False))
+        return found
+
     def work(self, w: World) -> None:
         """Close the gap to the target."""
         if self.since_ns(w) >= round(self.p["timeout_s"] * SECOND_NS):
@@ -96,8 +126,7 @@ class TargetPosition(_Gap):
             self.clear(w, sell)
             self.say(f"waiting: other orders for {others} units of {buy.symbol} are open")
             return
-        gap = self.p["net_lots"] * w.instrument(buy.symbol).lot - w.net(buy.symbol)
-        if self.close(w, gap):
+        if self.close(w, self.gap(w)):
             self.finish("at the target")
 
 

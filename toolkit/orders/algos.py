@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from toolkit.errors import BadData, nearest
+from toolkit.errors import BadData, BadOrder, nearest
 from toolkit.orders.algo import Algo
 from toolkit.orders.algo_legs import Legs, PremiumStop
 from toolkit.orders.algo_link import Bracket, Oco, Oto, Ouo
@@ -14,9 +14,10 @@ from toolkit.orders.algo_schedule import Iceberg, Pov, Twap, Vwap
 from toolkit.orders.algo_stop import Stop, TrailingStop
 from toolkit.orders.algo_target import DeltaHedge, TargetPosition
 from toolkit.orders.algo_work import Worker
+from toolkit.strategies.protocol import BadParam, checked_params
 from toolkit.types import OrderRequest
 
-__all__ = ["ALGOS", "NAMES", "make", "parse"]
+__all__ = ["ALGOS", "NAMES", "check", "make", "parse"]
 
 ALGOS: Final[Mapping[str, type[Worker]]] = {
     algo.name: algo
@@ -53,20 +54,45 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
     Raises
     ------
-    BadData
+    BadOrder
         When there is no name, the name is unknown (names the nearest), or a word is not ``key=value`` or comes twice.
     """
     name, *words = text.split() or [""]
     if name not in ALGOS:
-        raise BadData(f"no algorithm '{name}'{nearest(name, NAMES)} known: {', '.join(sorted(NAMES))}")
+        known = sorted(NAMES)
+        text = f"no algorithm '{name}'{nearest(name, known, tell=True)}"
+        raise BadOrder("algo", ", ".join(known), f"'{name}'", text)
     values: dict[str, str] = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or not key or not value:
-            raise BadData(f"a parameter of algorithm '{name}' is key=value, was '{word}'")
+            text = f"a parameter of algorithm '{name}' is key=value, was '{word}'"
+            raise BadOrder("algo", "key=value", f"'{word}'", text)
         if key in values:
-            raise BadData(f"parameter '{key}' of algorithm '{name}' is given twice; keep one")
+            raise _twice(key, f"parameter '{key}' of algorithm '{name}' is given twice; keep one")
         values[key] = value
+    return name, values
+
+
+def check(text: str, policy: Mapping[str, object] | None = None) -> tuple[str, dict[str, object]]:
+    """Check a text and a policy before the legs are known, and give the name and every parameter.
+
+    Raises
+    ------
+    BadOrder
+        With ``algo`` or ``algo.PARAMETER`` as the rule.
+    """
+    name, words = parse(text if text.strip() else "legs")
+    more = dict(policy or {})
+    both = sorted(set(words) & set(more))
+    if both:
+        raise _twice(both[0], f"parameter '{both[0]}' of algorithm '{name}' stands in text and policy; keep one")
+    values = {**words, **more}
+    try:
+        checked_params(f"algorithm '{name}'", ALGOS[name].params, values)
+    except BadParam as error:
+        rule = "algo" if error.rule == "parameter" else f"algo.{error.rule}"
+        raise BadOrder(rule, error.limit, error.value, str(error)) from None
     return name, values
 
 
@@ -88,12 +114,17 @@ def make(
 
     Raises
     ------
-    BadData
+    BadOrder
         For an unknown name or parameter (names the nearest), a value out of bounds, or legs that do not fit.
     """
-    name, values = parse(text if text.strip() else "legs")
-    more = dict(policy or {})
-    both = sorted(set(values) & set(more))
-    if both:
-        raise BadData(f"parameter '{both[0]}' of algorithm '{name}' stands in text and policy; keep one")
-    return ALGOS[name](legs, **{**values, **more})
+    name, values = check(text, policy)
+    try:
+        return ALGOS[name](legs, **values)
+    except BadOrder:
+        raise
+    except BadData as error:
+        raise BadOrder("algo", f"what {name} can work", " ".join(text.split()) or name, str(error)) from None
+
+
+def _twice(key: str, text: str) -> BadOrder:
+    return BadOrder(f"algo.{key}", "once", "twice", text)

@@ -22,8 +22,10 @@ from toolkit.orders import ids
 from toolkit.orders.effects import Effect, SendCancel, SendNew, SendReplace, Tell
 from toolkit.orders.lifecycle import Anomaly, apply
 from toolkit.orders.projection import NOTES, Projection, mark
+from toolkit.orders.protection import adding
 from toolkit.orders.records import AlgoState, check_words, journalable
 from toolkit.orders.slicing import legal_max, slices
+from toolkit.orders.words import taken
 from toolkit.risk.checks import check, protect
 from toolkit.risk.limits import Limits, TradingState
 from toolkit.types import (
@@ -34,6 +36,7 @@ from toolkit.types import (
     Fill,
     Intent,
     Modify,
+    Order,
     OrderRequest,
     OrdStatus,
     OrdType,
@@ -100,7 +103,7 @@ class Core(Projection):
         if known is not None:
             if known == journalable(request):
                 return []
-            raise BadData(f"cl_ord_id '{request.cl_ord_id}' is already another order; use a new id")
+            raise taken(request.cl_ord_id)
         if request.account != self.account:
             raise BadData(f"this engine trades account '{self.account}', was '{request.account}'")
         order = request
@@ -148,16 +151,9 @@ class Core(Projection):
         order = self.orders.get(modify.cl_ord_id)
         if order is None:
             return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, "no such order")
-        if modify.cl_ord_id in self.children:
-            text = "a sliced order cannot be modified as a whole; modify its children or cancel it"
-            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, text)
-        if order.ord_status not in _WORKING:
-            text = f"only a working order can be modified, was {order.ord_status}"
-            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, text)
-        parent = order.request.parent_id
-        if parent is not None and modify.order_qty > order.request.order_qty:
-            text = f"a child of {parent} cannot grow beyond its {order.request.order_qty} units"
-            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, text)
+        fault = self._unfit(order, modify)
+        if fault is not None:
+            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, fault.text, (fault,))
         before = order.request
         statement = Modify(
             cl_ord_id=modify.cl_ord_id,
@@ -171,11 +167,25 @@ class Core(Projection):
         denials = check(wanted, self.book, self.limits, now_ns, replaces=order) + self.gate(wanted, now_ns)
         if denials:
             text = "; ".join(d.text for d in denials)
-            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, text)
+            return self._refuse(now_ns, modify.cl_ord_id, ExecType.REPLACE_REJECTED, text, denials)
         return [
             self._write(now_ns, "modify", modify.cl_ord_id, statement),
             SendReplace(statement, before.exchange),
         ]
+
+    def _unfit(self, order: Order, modify: Modify) -> Denial | None:
+        """Why an order as it stands cannot be modified so."""
+        before, parent = order.request, order.request.parent_id
+        if order.cl_ord_id in self.children:
+            text = "a sliced order cannot be modified as a whole; modify its children or cancel it"
+            return Denial("cl_ord_id", "an order that is not sliced", order.cl_ord_id, text)
+        if order.ord_status not in _WORKING:
+            text = f"only a working order can be modified, was {order.ord_status}"
+            return Denial("ord_status", ", ".join(sorted(_WORKING)), str(order.ord_status), text)
+        if parent is not None and modify.order_qty > before.order_qty:
+            text = f"a child of {parent} cannot grow beyond its {before.order_qty} units, was {modify.order_qty}"
+            return Denial("order_qty", before.order_qty, modify.order_qty, text)
+        return None
 
     def cancel(self, now_ns: int, cl_ord_id: str) -> list[Effect]:
         """Cancel an order, or every open child of a sliced one. Passes in every trading state."""
@@ -198,14 +208,8 @@ class Core(Projection):
 
     def cancel_all(self, now_ns: int, *, only_increasing: bool = False) -> list[Effect]:
         """Cancel every open order, or only those that could increase a position (what a halt does)."""
-        effects: list[Effect] = []
-        for order in self.open_orders():
-            cl_ord_id = order.cl_ord_id
-            net = self.book.net.get(order.request.symbol, 0)
-            reducing = net * order.request.side.sign < 0 and order.leaves_qty <= abs(net)
-            if not (only_increasing and reducing):
-                effects += self.cancel(now_ns, cl_ord_id)
-        return effects
+        orders = adding(self.open_orders(), self.book.net) if only_increasing else self.open_orders()
+        return [effect for order in orders for effect in self.cancel(now_ns, order.cl_ord_id)]
 
     def on_report(self, report: ExecutionReport) -> list[Effect]:
         """Fold in what a broker or an exchange says; a repeat does nothing."""
@@ -239,9 +243,11 @@ class Core(Projection):
         report = msgspec.structs.replace(report, exec_id=f"{cl_ord_id}-absent")
         return [self._write(now_ns, "lost", cl_ord_id, report), Tell(report)]
 
-    def revive(self, now_ns: int, cl_ord_id: str, text: str) -> list[Effect]:
-        """Take back that an order was not found: the broker's book shows it after all."""
-        return [self._write(now_ns, "revived", cl_ord_id, {"text": text})] if cl_ord_id in self.lost else []
+    def revive(self, now_ns: int, cl_ord_id: str, text: str, order_qty: int | None = None) -> list[Effect]:
+        """Take back that an order is closed: the broker's book shows it after all, for ``order_qty`` units in all."""
+        if self.orders[cl_ord_id].is_open:
+            return []
+        return [self._write(now_ns, "revived", cl_ord_id, {"text": text, "order_qty": order_qty})]
 
     def align(self, now_ns: int, fill: Fill, text: str) -> list[Effect]:
         """Bring a position to the broker's by the execution that explains the difference."""
@@ -252,22 +258,42 @@ class Core(Projection):
     def start_algo(
         self, now_ns: int, request: OrderRequest, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None = None
     ) -> list[Effect]:
-        """Accept a parent order that an algorithm works through children.
+        """Accept a parent order that an algorithm works through children; the same again does nothing.
 
         Raises
         ------
         BadData
-            When the id is malformed or was used for another order.
+            When the id is malformed or was used for another order, or the account is another's.
         """
-        ids.check(request.cl_ord_id)
-        check_words(request)
-        known = self.algos.get(request.cl_ord_id)
-        if known is not None and (known.asked, known.legs) == (request, tuple(legs)):
+        if self._is_known(request, legs):
             return []
-        if request.cl_ord_id in self._asked:
-            raise BadData(f"cl_ord_id '{request.cl_ord_id}' is already another order; use a new id")
         begun = AlgoState(request, tuple(legs), dict(policy) if policy else None)
         return [self._write(now_ns, "algo", request.cl_ord_id, begun)]
+
+    def deny_algo(
+        self, now_ns: int, request: OrderRequest, legs: Sequence[OrderRequest], denials: tuple[Denial, ...]
+    ) -> list[Effect]:
+        """Deny a parent order, as :meth:`start_algo` would accept it; none of its children ever leaves."""
+        if self._is_known(request, legs):
+            return []
+        return self._deny(now_ns, request, denials, tuple(journalable(leg) for leg in legs))
+
+    def _is_known(self, request: OrderRequest, legs: Sequence[OrderRequest]) -> bool:
+        """Whether a parent order was asked for before, to the letter; another under its id is refused."""
+        ids.check(request.cl_ord_id)
+        for leg in (request, *legs):
+            check_words(leg)
+            if leg.account != self.account:
+                raise BadData(f"this engine trades account '{self.account}', was '{leg.account}'")
+        known = self.algo_legs(request.cl_ord_id)
+        if known and (self._asked[request.cl_ord_id], known) == (
+            journalable(request),
+            tuple(journalable(leg) for leg in legs),
+        ):
+            return True
+        if request.cl_ord_id in self._asked:
+            raise taken(request.cl_ord_id)
+        return False
 
     def keep_algo(
         self, now_ns: int, cl_ord_id: str, state: dict[str, Any], *, done: bool = False, text: str = ""
@@ -292,20 +318,25 @@ class Core(Projection):
         """Replace the limits: a journaled act."""
         return [self._write(now_ns, "limits", "", limits)]
 
-    def _deny(self, now_ns: int, request: OrderRequest, denials: tuple[Denial, ...]) -> list[Effect]:
+    def _deny(
+        self, now_ns: int, request: OrderRequest, denials: tuple[Denial, ...], legs: tuple[OrderRequest, ...] = ()
+    ) -> list[Effect]:
         asked = journalable(request)
-        record = self._write(now_ns, "denied", request.cl_ord_id, {"asked": asked, "denials": denials})
+        payload = {"asked": asked, "denials": denials} | ({"legs": legs} if legs else {})
+        record = self._write(now_ns, "denied", request.cl_ord_id, payload)
         text = "; ".join(d.text for d in denials)
         return [record, Tell(self._answer(now_ns, asked, ExecType.DENIED, text))]
 
-    def _refuse(self, now_ns: int, cl_ord_id: str, exec_type: ExecType, text: str) -> list[Effect]:
+    def _refuse(
+        self, now_ns: int, cl_ord_id: str, exec_type: ExecType, text: str, denials: tuple[Denial, ...] = ()
+    ) -> list[Effect]:
         order = self.orders.get(cl_ord_id)
         record = self._write(now_ns, "refused", cl_ord_id, {"exec_type": exec_type, "text": text})
         if order is None:
             asked = OrderRequest(cl_ord_id=cl_ord_id, symbol="", side=Side.BUY, order_qty=0, account=self.account)
         else:
             asked = order.request
-        return [record, Tell(self._answer(now_ns, asked, exec_type, text))]
+        return [record, Tell(self._answer(now_ns, asked, exec_type, text), denials)]
 
     def _answer(self, now_ns: int, request: OrderRequest, exec_type: ExecType, text: str) -> ExecutionReport:
         self._denied += 1
@@ -364,4 +395,12 @@ class Core(Projection):
             order_source=None if whole is None else whole.order_source,
             note=place.ref or place.note or None,
             parent_id=parent,
+            confirm=() if parent is None else self._confirmed(parent, place),
         )
+
+    def _confirmed(self, parent: str, place: Place) -> tuple[str, ...]:
+        """What a person confirmed of the legs holds for their children too, but for repeats: they are their own."""
+        kept = self.algos.get(parent)
+        legs = () if kept is None else kept.legs
+        said = {word for leg in legs if (leg.symbol, leg.side) == (place.symbol, place.side) for word in leg.confirm}
+        return ("confirm_value",) if "confirm_value" in said else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from toolkit.types import ExecutionReport, Modify, OrderRequest
+from toolkit.types import Denial, ExecutionReport, Modify, OrderRequest
 
 __all__ = ["Effect", "Record", "SendCancel", "SendNew", "SendReplace", "Tell"]
 
@@ -39,9 +39,10 @@ class SendCancel(msgspec.Struct, frozen=True):
 
 
 class Tell(msgspec.Struct, frozen=True):
-    """Pass this report to the strategy."""
+    """Pass this report to the strategy; ``denials`` are the rules of ours behind a refusal."""
 
     report: ExecutionReport
+    denials: tuple[Denial, ...] = ()
 
 
 Effect = Record | SendNew | SendReplace | SendCancel | Tell

@@ -8,7 +8,8 @@ above the table:
 - quantity decides ``filled``: an order whose executions reach its quantity is done, and one
   of which the exchange later took an execution back ends as ``canceled``, because the
   exchange does not put the quantity back into its book;
-- a terminal order never opens again; of two terminal words the stronger stays
+- a terminal order never opens again by a report (the broker's book may take it up again: a
+  ``revived`` record, see :mod:`~toolkit.orders.reconcile`); of two terminal words the stronger stays
   (canceled < expired < rejected < denied), so the order of arrival does not matter.
 """
 
@@ -75,6 +76,7 @@ TABLE: Final = _read()
 
 _PENDING: Final = frozenset({ExecType.PENDING_CANCEL, ExecType.PENDING_REPLACE})
 _ANSWERS: Final = frozenset({ExecType.REPLACED, ExecType.REPLACE_REJECTED, ExecType.CANCEL_REJECTED})
+_CLOSING: Final = frozenset({ExecType.CANCELED, ExecType.EXPIRED, ExecType.REJECTED})
 _WORKING: Final = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 
 
@@ -130,7 +132,7 @@ def apply(order: Order, report: ExecutionReport) -> tuple[Order, Anomaly | None]
         return order, None
     status, odd = TABLE[order.ord_status, report.exec_type]
     changed = _restate(order, report)
-    after = _stamp(_settle(changed, status), report)
+    after = _stamp(order, _settle(changed, status), report)
     text = f"{report.exec_type} cannot happen to an order that is {order.ord_status}"
     if order.ord_status is OrdStatus.FILLED and _gross(after) < _target(after):
         odd, text = (
@@ -152,7 +154,7 @@ def _trade(order: Order, report: ExecutionReport) -> tuple[Order, Anomaly | None
             return order, _odd("exec_id_reused", order, report, f"execution {known} came again as {execution}")
     status, odd = TABLE[order.ord_status, ExecType.TRADE]
     counted = msgspec.structs.replace(order, execs=(*order.execs, execution))
-    after = _stamp(_settle(counted, status), report)
+    after = _stamp(order, _settle(counted, status), report)
     gross = _gross(after)
     if gross > _target(order):
         return after, _odd("overfill", order, report, f"executed {gross} of {_target(order)}")
@@ -170,7 +172,7 @@ def _bust(order: Order, report: ExecutionReport) -> tuple[Order, Anomaly | None]
         return order, None
     status, odd = TABLE[order.ord_status, ExecType.TRADE_CANCEL]
     noted = msgspec.structs.replace(order, busts=(*order.busts, ref))
-    after = _stamp(_settle(noted, status), report)
+    after = _stamp(order, _settle(noted, status), report)
     text = f"execution {ref} was taken back" + (f"; the order is {order.ord_status}" if odd else "")
     return after, _odd("bust", order, report, text)
 
@@ -226,15 +228,30 @@ def _gross(order: Order) -> int:
     return sum(qty for _, qty, _ in order.execs)
 
 
-def _stamp(order: Order, report: ExecutionReport) -> Order:
+def _stamp(before: Order, order: Order, report: ExecutionReport) -> Order:
     newest = report.ts_ns >= order.updated_ns
     return msgspec.structs.replace(
         order,
         updated_ns=max(order.updated_ns, report.ts_ns),
         order_id=order.order_id if report.order_id is None else report.order_id,
         exch_order_id=order.exch_order_id if report.exch_order_id is None else report.exch_order_id,
-        text=report.text if newest and report.text else order.text,
+        text=_text(before, order, report) if newest else order.text,
     )
+
+
+def _text(before: Order, order: Order, report: ExecutionReport) -> str:
+    """What is said of an order: a word about a state (unknown, a refused cancel) ends with that state.
+
+    An order that is closed keeps what was said when it closed, and an unknown one why it is, whatever becomes of
+    requests still under way.
+    """
+    if order.ord_status is not before.ord_status:
+        return report.text
+    if (report.exec_type is ExecType.UNKNOWN) is not (order.ord_status is OrdStatus.UNKNOWN):
+        return before.text  # neither is a word about the other
+    if before.ord_status in TERMINAL:
+        return before.text or (report.text if report.exec_type in _CLOSING else "")
+    return report.text if report.exec_type is ExecType.TRADE else report.text or before.text
 
 
 def _odd(kind: str, order: Order, report: ExecutionReport, text: str) -> Anomaly:

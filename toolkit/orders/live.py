@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from toolkit.brokers.port import Broker
 from toolkit.calendar import ist_date
-from toolkit.errors import BadData, Refused, ToolkitError
+from toolkit.errors import BadData, Refused, RiskDenied, ToolkitError
 from toolkit.market.view import View
 from toolkit.orders.algo import Algo
 from toolkit.orders.carry import first_records
@@ -32,13 +32,16 @@ from toolkit.orders.live_deciders import Deciders
 from toolkit.orders.live_figures import Figures
 from toolkit.orders.live_journal import Event, Pen
 from toolkit.orders.live_path import EffectPath, Sends
-from toolkit.orders.live_watch import Watch
+from toolkit.orders.live_resend import Resends
+from toolkit.orders.live_stall import Stall
+from toolkit.orders.live_watch import FLAG, Watch
 from toolkit.orders.live_wire import Wire
 from toolkit.orders.monitor import Monitor
 from toolkit.orders.parents import Make
-from toolkit.orders.reconcile import Difference
+from toolkit.orders.reconcile import Difference, unjournaled
 from toolkit.orders.settings import EngineSettings
 from toolkit.orders.steady import SteadyClock
+from toolkit.orders.words import taken
 from toolkit.portfolio.positions import PositionBook
 from toolkit.risk.guards import Guard
 from toolkit.risk.limits import Limits, TradingState
@@ -46,7 +49,7 @@ from toolkit.store.daybook import journal_path, open_day
 from toolkit.store.journal import Journal
 from toolkit.store.lease import Lease
 from toolkit.strategies.protocol import Strategy
-from toolkit.types import Denial, ExecType, ExecutionReport, Modify, Order, OrderRequest, OrdStatus
+from toolkit.types import ExecType, ExecutionReport, Modify, Order, OrderRequest, OrdStatus
 
 __all__ = ["Event", "LiveEngine"]
 
@@ -115,14 +118,17 @@ class LiveEngine:
         self.monitor = monitor
         self.guards = tuple(guards)
         self.state = "starting"
+        self.opened_seq = 0
         self.positions = PositionBook("average")
         self.path = EffectPath(self)
         self.wire = Wire(broker, engine.call_s, self.path.answered, self.path.stage, mono)
         self.books = Books(self)
         self.checks = Checks(self, ask_margin=ask)
         self.watch = Watch(self)
+        self.stall = Stall(self)
         self.figures = Figures(self)
         self.brakes = Brakes(self)
+        self.resends = Resends(self)
         self.deciders = Deciders(self, algos or _make_algo)
         self._clock: Callable[[], int] = SteadyClock(clock, mono) if clock is time.time_ns else clock
         self.mono = mono
@@ -155,7 +161,9 @@ class LiveEngine:
         try:
             await self._open()
             self.state = "reconciling"
-            await self.books.recover()
+            found = await self.books.recover()
+            if self.journal.damage and (text := unjournaled(found)):
+                await self.perform(self.alarm("journal", text))
             self.deciders.parents.restore(self.core)
             self.state = "ready"
         except BaseException:
@@ -261,8 +269,10 @@ class LiveEngine:
 
         Raises
         ------
+        RiskDenied
+            When our own rules refuse it, with rule, limit and value; the order stays as it is.
         Refused
-            When our own rules or the broker refuse it; the order stays as it is.
+            When the broker does.
         """
         order = self._known(modify.cl_ord_id)
         await self.checks.prepare(order.request)
@@ -320,35 +330,25 @@ class LiveEngine:
     async def resend(self, cl_ord_id: str, confirm: str) -> Order:
         """Send an unknown order again under a new id: a person's deliberate act, never the machine's.
 
-        ``confirm`` must be the text that :meth:`worst_case` gives. The old order stays unknown and counts.
+        ``confirm`` must be the text that :meth:`worst_case` gives. The old order stays unknown and counts. The same
+        confirmation again is the same new order.
 
         Raises
         ------
         Refused
-            When the order is not unknown, or ``confirm`` is not the worst case; the error shows it.
+            When the placing of the order is not unknown, or ``confirm`` is not the worst case; the error shows it.
         """
-        order = self._known(cl_ord_id)
-        if order.ord_status is not OrdStatus.UNKNOWN:
-            raise Refused(f"order {cl_ord_id} is {order.ord_status}, not unknown; there is nothing to resend")
-        worst = self.worst_case(cl_ord_id)
-        if confirm != worst:
-            raise Refused(f"to send {cl_ord_id} again, confirm the worst case in these words: {worst}")
-        again = msgspec.structs.replace(order.request, cl_ord_id=self.new_id(), parent_id=None)
-        again = msgspec.structs.replace(again, confirm=tuple({*again.confirm, "duplicate"}))
-        act = {"act": "resend", "of": cl_ord_id, "as": again.cl_ord_id, "confirmed": worst}
-        await self.perform(self.core.note(self.now_ns(), "act", cl_ord_id, act))
-        return await self.place(again)
+        return await self.resends.resend(self._known(cl_ord_id), confirm)
 
     def worst_case(self, cl_ord_id: str) -> str:
-        """What happens if an unknown order was placed after all and is sent again."""
-        request = self._known(cl_ord_id).request
-        net = self.core.book.net.get(request.symbol, 0)
-        twice = net + 2 * request.side.sign * request.order_qty
-        return f"{request.side} {2 * request.order_qty} {request.symbol}, position {twice}"
+        """What happens if everything open on an unknown order's side trades, itself too, and it is sent again."""
+        return self.resends.worst_case(self._known(cl_ord_id))
 
-    async def preview(self, what: OrderRequest | Sequence[OrderRequest]) -> dict[str, Any]:
+    async def preview(
+        self, what: OrderRequest | Sequence[OrderRequest], algo: str = "", policy: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """What an order or legs would do: exchange orders, margin, rules passed and failed, age of the quote."""
-        return await self.checks.preview((what,) if isinstance(what, OrderRequest) else tuple(what))
+        return await self.checks.preview((what,) if isinstance(what, OrderRequest) else tuple(what), algo, policy)
 
     # -- market and strategies --------------------------------------------------------------------------------
 
@@ -426,7 +426,7 @@ class LiveEngine:
         now_ns = self.now_ns()
         path = journal_path(self.broker.name, self.account, ist_date(now_ns), self._realm, self._folder)
         journal, before = open_day(path, self.account, now_ns, simulated=bool(self._realm))
-        self._pen = Pen(journal, self.mono)
+        self._pen = Pen(journal, self.mono, round(self.settings.stall_s * 1e9), self.stall.slow)
         records = [entry.record for entry in journal.records()]
         effects: list[Effect] = []
         if records:
@@ -438,17 +438,19 @@ class LiveEngine:
             effects += first_records(self.core, now_ns, before)
         self.core.gate = self.checks.gate
         self.core.book.answered = True
+        self.opened_seq = journal.last_seq
         self.path.begin(journal.last_seq)
+        self.stall.begin()
         self.checks.set_session("NSE")
         for guard in self.guards:
             kept = self.core.notes.get("guard", {}).get(guard.name)
             if kept is not None:
                 guard.restore(kept)
-        if journal.repaired:
-            text = f"{journal.repaired} records at the journal's end were damaged and cut; the broker's book decides"
-            effects += self.alarm("journal", text)
+        if journal.damage:
+            effects += self.alarm("journal", f"{journal.damage}; the broker's book decides")
         if (path.parent / "HALT").exists() and self.core.book.state is not TradingState.HALTED:
-            effects += self.core.set_state(now_ns, TradingState.HALTED, "the file flag HALT", cancel=False)
+            effects += self.core.set_state(now_ns, TradingState.HALTED, FLAG, cancel=False)
+            effects += self.alarm("halt", f"trading halted: {FLAG}")
         await self.perform(effects)
 
     async def _land(self) -> None:
@@ -459,6 +461,7 @@ class LiveEngine:
 
     def _let_go(self) -> None:
         self.state = "stopped"
+        self.path.noted()
         pen, self._pen = self._pen, None
         if pen is not None:
             pen.flush()
@@ -475,7 +478,7 @@ class LiveEngine:
             known = self._placing[cl_ord_id] = (body, task)
             task.add_done_callback(lambda _: self._placing.pop(cl_ord_id, None))
         elif known[0] != body:
-            raise BadData(f"cl_ord_id '{cl_ord_id}' is already another order; use a new id")
+            raise taken(cl_ord_id)
         return await asyncio.shield(known[1])
 
     def task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -505,18 +508,20 @@ class LiveEngine:
     async def _place_algo(
         self, parent: OrderRequest, legs: tuple[OrderRequest, ...], policy: Mapping[str, Any] | None
     ) -> Order:
-        if parent.cl_ord_id not in self.core.algos:
-            short: tuple[Denial, ...] = ()
-            if self.state == "ready":
-                for leg in legs:
-                    await self.checks.prepare(leg)
-                short = await self.checks.margin(legs)
-            denials = short or self.checks.gate(parent, self.now_ns())
-            if denials:
-                await self.perform(self.core.deny(self.now_ns(), parent, denials))
-                return self.core.orders[parent.cl_ord_id]
-        await self.perform(self.deciders.parents.start(self.core, self.now_ns(), parent, legs, policy))
-        return self.core.orders[parent.cl_ord_id]
+        core, parents = self.core, self.deciders.parents
+        if core.asked(parent.cl_ord_id) is None and self.state == "ready":
+            parents.make(parent.algo or "", legs, policy)  # what is none is refused before anybody is asked
+            for leg in legs:
+                await self.checks.prepare(leg)
+            policy = await self.deciders.ordered(parent.algo or "", legs, policy)
+            if not parents.denials(core, self.now_ns(), parent.algo or "", legs, policy):
+                self.checks.short = await self.checks.margin(legs)
+        try:
+            effects = parents.start(core, self.now_ns(), parent, legs, policy)
+        finally:
+            self.checks.short = ()
+        await self.perform(effects)
+        return core.orders[parent.cl_ord_id]
 
     async def _finish(self, cl_ord_id: str, effects: Sequence[Effect]) -> ToolkitError | None:
         """Perform an act's effects and wait for the broker's answers to its messages."""
@@ -532,9 +537,9 @@ class LiveEngine:
         async def work() -> Order:
             effects = decide()
             failed = await self._finish(cl_ord_id, effects)
-            refused = [e.report for e in effects if isinstance(e, Tell) and e.report.exec_type in _LOCAL]
+            refused = [e for e in effects if isinstance(e, Tell) and e.report.exec_type in _LOCAL]
             if refused and not any(isinstance(e, SendNew | SendReplace | SendCancel) for e in effects):
-                raise Refused(refused[0].text)
+                raise _refusal(refused[0])
             if failed is not None:
                 raise failed
             return self.core.orders[cl_ord_id]
@@ -546,6 +551,14 @@ class LiveEngine:
         if order is None:
             raise Refused(f"no order {cl_ord_id!r} of this engine today; see: toolkit order list")
         return order
+
+
+def _refusal(told: Tell) -> ToolkitError:
+    """What a refused act raises: the first of our rules with every reason, or the reason alone."""
+    if not told.denials:
+        return Refused(told.report.text)
+    first = told.denials[0]
+    return RiskDenied(first.rule, first.limit, first.value, told.report.text)
 
 
 def _make_algo(text: str, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None) -> Algo:

@@ -80,6 +80,9 @@ class Books:
     async def cycle(self, *, positions: bool = True, starting: bool = False) -> tuple[Difference, ...]:
         """Read the books, plan, apply; again at once while a position is in doubt.
 
+        A start looks again at once for the orders that its first reading lacks after their settling time: the
+        search's reading is their second one. What comes of age meanwhile is left to the cycles.
+
         Returns
         -------
         tuple of Difference
@@ -90,15 +93,16 @@ class Books:
         async with self._turn:
             told: list[Difference] = []
             searched: dict[str, Order] | None = None
-            for _ in range(_ROUNDS):
+            for number in range(_ROUNDS):
                 reading = await self._read(positions, searched)
                 steps = self._plan(reading)
                 told += await self._apply(steps, starting=starting)
                 self._still_differ(reading)
-                searched = await self._search([step.cl_ord_id for step in steps if isinstance(step, Search)])
-                again = bool(self._suspects) or any(isinstance(step, Search) for step in steps)
-                again = again or (starting and any(isinstance(step, Missing) and self._unseen(step) for step in steps))
-                if not again:
+                sought = [step.cl_ord_id for step in steps if isinstance(step, Search)]
+                if starting and not number:
+                    sought += [step.name for step in steps if isinstance(step, Missing) and self._unseen(step)]
+                searched = await self._search(sought)
+                if not sought and not self._suspects:
                     break
             return tuple(told)
 
@@ -199,7 +203,7 @@ class Books:
             elif isinstance(step, Hear):
                 reports.append(step.report)
             elif isinstance(step, Revive):
-                effects += core.revive(now_ns, step.cl_ord_id, step.text)
+                effects += core.revive(now_ns, step.cl_ord_id, step.text, step.order_qty)
             elif isinstance(step, Lose):
                 effects += core.lose(now_ns, step.cl_ord_id, step.text)
             elif isinstance(step, Align):
@@ -215,6 +219,7 @@ class Books:
         engine.path.count_fills()
         await engine.perform(effects)
         await engine.take_reports(reports)
+        engine.brakes.sweep_again({step.cl_ord_id for step in steps if isinstance(step, Revive)})
         return told
 
     def _still_differ(self, reading: Reading) -> None:

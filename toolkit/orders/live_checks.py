@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -155,8 +155,12 @@ class Checks:
                 need += request.order_qty * request.price_p
             return need
 
-    async def preview(self, legs: Sequence[OrderRequest]) -> dict[str, Any]:
+    async def preview(
+        self, legs: Sequence[OrderRequest], algo: str = "", policy: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """What legs would do: exchange orders, margin, rules passed and failed, age of the oldest quote.
+
+        With ``algo`` they are judged as that algorithm's parent.
 
         Raises
         ------
@@ -168,7 +172,12 @@ class Checks:
         engine = self._engine
         for leg in legs:
             await self.prepare(leg)
-        failed = [denial for leg in legs for denial in self.denials(leg)] or list(await self.margin(legs))
+        core, now_ns = engine.core, engine.now_ns()
+        if algo:
+            failed = list(engine.deciders.parents.denials(core, now_ns, algo, legs, policy))
+        else:
+            failed = [denial for leg in legs for denial in self.denials(leg)]
+        failed = failed or list(await self.margin(legs))
         margin = None if failed else await engine.broker.order_margins(legs)
         names = {denial.rule for denial in failed}
         quotes = [engine.core.quote(leg.symbol) for leg in legs]

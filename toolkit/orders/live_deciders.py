@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,20 @@ from toolkit.errors import ToolkitError
 from toolkit.orders.effects import Effect
 from toolkit.orders.parents import Make, Parents
 from toolkit.orders.runners import Decision, Runner, Runners
-from toolkit.types import Denial, ExecutionReport, Intent, OrdType, Place, Target, TimeInForce
+from toolkit.types import Denial, ExecutionReport, Intent, OrderRequest, OrdType, Place, Target, TimeInForce
 
 if TYPE_CHECKING:
     from toolkit.orders.live import LiveEngine
 
-__all__ = ["Deciders"]
+__all__ = ["AskOrder", "Deciders"]
+
+AskOrder = Callable[[Sequence[OrderRequest], str], Awaitable[str]]
+"""``ask(legs, kind)`` gives the stages of least peak margin as text; empty where the margin is unknown."""
+
+
+async def _unknown(legs: Sequence[OrderRequest], kind: str) -> str:
+    """Nobody knows the margin."""
+    return ""
 
 
 class Deciders:
@@ -29,6 +37,11 @@ class Deciders:
     engine : LiveEngine
     make : callable
         Gives an algorithm for its text.
+
+    Attributes
+    ----------
+    leg_order : callable
+        Says the order of least margin; the process that knows the margin sets it.
     """
 
     def __init__(self, engine: LiveEngine, make: Make) -> None:
@@ -38,9 +51,24 @@ class Deciders:
         features |= {"ioc"} if TimeInForce.IOC in known.time_in_force else set()
         self.parents = Parents(make, features)
         self.runners = Runners()
+        self.leg_order: AskOrder = _unknown
         self._engine = engine
         self._quoted: set[int] = set()
         self._pulsing = False
+
+    async def ordered(
+        self, text: str, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None
+    ) -> Mapping[str, Any] | None:
+        """The policy to be journaled, with the legs' order by margin where the algorithm asks for one.
+
+        Raises
+        ------
+        BadData
+            When the algorithm or a parameter is not one.
+        """
+        kind = self.parents.make(text, legs, policy).order_by_margin()
+        found = await self.leg_order(legs, kind) if kind else ""
+        return {**(policy or {}), "order": found} if found else policy
 
     def quoted(self, keys: npt.ArrayLike) -> None:
         """Quotes of these contracts changed: ask whom it concerns once the loop comes to it."""
@@ -75,17 +103,20 @@ class Deciders:
 
     def _pulse(self) -> None:
         """Quotes changed since the last pass of the loop: ask whom it concerns once."""
-        engine = self._engine
         self._pulsing = False
+        if self._engine.state == "ready" and self._engine.pen is not None:
+            self._engine.pen.together(self._ask_all)  # every decision on these quotes is in one commit, and now
+        else:
+            self._quoted.clear()
+
+    def _ask_all(self) -> None:
+        """Ask everybody whom the changed quotes concern."""
+        engine = self._engine
         changed, self._quoted = frozenset(self._quoted), set()
-        if engine.state != "ready":
-            return
         if self.parents.running:
             engine.later(self.parents.on_quotes(engine.core, engine.now_ns(), changed))
         for runner in self.runners.idle():
             self._ask(runner, runner.market)
-        if engine.pen is not None:
-            engine.pen.press()  # every decision on these quotes is in one commit, a turn of the loop earlier
 
     def _ask(self, runner: Runner, what: Callable[[], Sequence[Intent]]) -> None:
         """Take one decision of a strategy and carry it out, at once where the broker need not be asked first."""

@@ -12,7 +12,7 @@ import msgspec
 
 from toolkit.errors import BadData
 from toolkit.orders.effects import Record
-from toolkit.store.journal import Journal
+from toolkit.store.journal import Entry, Journal
 
 __all__ = ["Event", "Pen"]
 
@@ -44,16 +44,29 @@ class Pen:
     journal : Journal
     mono : callable
         Monotonic nanoseconds, for the figures.
+    limit_ns : int
+        How long a commit may take.
+    slow : callable
+        Told what a longer one took, before anything that waited for it goes on.
     """
 
-    def __init__(self, journal: Journal, mono: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        mono: Callable[[], int] = time.monotonic_ns,
+        limit_ns: int = _MINUTE_NS,
+        slow: Callable[[int], None] = lambda took_ns: None,
+    ) -> None:
         self.journal = journal
         self.backlog: list[Record] = []
         self.failed = ""
         self.commits = 0
         self.closed = False
         self._mono = mono
+        self._limit_ns = limit_ns
+        self._slow = slow
         self._waiting: list[Callable[[bool], None]] = []
+        self._pressed = False
         self._riding: asyncio.TimerHandle | None = None
         self._news: asyncio.Future[None] | None = None
         self._took: deque[tuple[int, int]] = deque()
@@ -68,7 +81,7 @@ class Pen:
         if not self.backlog or self.failed:
             then(not self.failed)
             return
-        if not self._waiting:
+        if not self._waiting and not self._pressed:
             asyncio.get_running_loop().call_soon(self.press)
         self._waiting.append(then)
 
@@ -97,6 +110,15 @@ class Pen:
         """Commit now what somebody waits for; nothing when nobody does."""
         if self._waiting:
             self.flush()
+
+    def together(self, act: Callable[[], None]) -> None:
+        """Do something and commit at its end what it waits for, in this turn of the loop."""
+        self._pressed = True
+        try:
+            act()
+        finally:
+            self._pressed = False
+            self.press()
 
     def flush(self) -> bool:
         """Commit now; True when everything is durable."""
@@ -135,6 +157,8 @@ class Pen:
         self.backlog = []
         self.failed = ""
         self.commits += 1
+        if now_ns - began_ns > self._limit_ns:
+            self._slow(now_ns - began_ns)
         return True
 
     def close(self) -> None:
@@ -151,14 +175,16 @@ class Pen:
         recent = [took for at_ns, took in self._took if at_ns >= oldest_ns]
         return max(recent) / 1e6 if recent else None
 
-    def events(self, after: int = 0, most: int = _MOST) -> list[Event]:
-        """Durable records after a sequence number, oldest first, at most ``most``."""
+    def entries(self, after: int = 0, most: int = _MOST) -> list[Entry]:
+        """Durable records after a sequence number as they lie in the file, oldest first, at most ``most``."""
         if self._riding is not None:
             self.flush()
-        return [
-            Event(e.seq, e.ts_ns, e.kind, e.cl_ord_id, msgspec.json.decode(e.payload))
-            for e in self.journal.records(after, most)
-        ]
+        return list(self.journal.records(after, most))
+
+    def events(self, after: int = 0, most: int = _MOST) -> list[Event]:
+        """The same in public words."""
+        found = self.entries(after, most)
+        return [Event(e.seq, e.ts_ns, e.kind, e.cl_ord_id, msgspec.json.decode(e.payload)) for e in found]
 
     async def listen(self, after: int | None = None) -> AsyncIterator[Event]:
         """Events from now on (or after a sequence number). A slow reader reads the file: nothing is dropped."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,12 +18,14 @@ from toolkit.brokers.port import Funds
 from toolkit.calendar import ist_date
 from toolkit.errors import BadData, BadOrder, Refused
 from toolkit.market.hub import Hub
+from toolkit.orders.algo import Algo
+from toolkit.orders.leg_plan import Stages, buys_first, follows, is_exit, stages_of, write_stages
 from toolkit.risk.collateral import Shot, funding, peak_margin
 from toolkit.risk.leg_order import leg_order
 from toolkit.risk.margin import Leg, Margin, SpanParams, span_margin
 from toolkit.risk.rates import MarginRates
 from toolkit.store.margin_pairs import MarginPairs
-from toolkit.types import Instrument, OrderRequest, Side
+from toolkit.types import Instrument, Kind, OrderRequest, Side
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat
@@ -32,6 +34,9 @@ __all__ = ["Margins", "Shots"]
 
 _MINUTE_NS: Final = 60 * 10**9
 _MANUAL: Final = "manual"
+_LEAST: Final = "least peak margin"
+_EXIT: Final = "an exit: shorts are bought back first"
+_BUYS: Final = "buys first"
 _BLANK: Final = ("broker_total", "broker_span", "broker_exposure", "error", "pairs", "median", "p95")
 
 
@@ -63,6 +68,14 @@ class Shots:
         window = f"{windows[found.window].opens:%H:%M}-{windows[found.window].closes:%H:%M}" if seen else None
         row = {name: getattr(found, name) for name in ("required", "shortfall", "penalty")}
         return row | {"window": window, "at_ns": found.at_ns if seen else None, "since_ns": self.since_ns}
+
+
+class Asked(NamedTuple):
+    """Orders as legs, the parameters of their underlyings and those held, the positions."""
+
+    basket: list[BasketLeg]
+    params: Mapping[str, SpanParams]
+    held: list[Leg]
 
 
 class Margins:
@@ -121,7 +134,7 @@ class Margins:
     async def order(self, seat: Seat, made: Sequence[OrderRequest]) -> dict[str, Any]:
         """What orders need: ours with its parts and label, the account before and after, the broker's beside it.
 
-        ``leg_order`` is the order in which the legs need least at any time, ``funding`` how all would be covered.
+        ``leg_order`` is the order in which ``legs`` would trade them, ``funding`` how all would be covered.
         """
         contracts = [(self._instrument(seat, request), request) for request in made]
         for instrument, request in contracts:
@@ -141,38 +154,91 @@ class Margins:
         ours, before, after = (span_margin(legs, params) for legs in (asked, held, [*held, *asked]))
         found: dict[str, Any] = msgspec.to_builtins(ours)
         found |= {"shares": shares, "total": ours.total + shares, "before": before.total, "after": after.total}
-        found["leg_order"] = await self._leg_order(basket, params, held)
+        found |= await self._planned(seat, made, Asked(basket, params, held))
         found["funding"] = self._covered(await seat.engine.broker.margins(), after, ours.premium + shares)
         return found | await self._beside(seat, basket, params)
 
-    async def change(self, seat: Seat, made: Sequence[OrderRequest]) -> dict[str, Any]:
-        """The account's margin before and after orders, and the legs in the order of least need; None where unknown."""
+    async def change(self, seat: Seat, made: Sequence[OrderRequest], algo: Algo | None = None) -> dict[str, Any]:
+        """The account's margin before and after orders, and the order in which an algorithm would trade them.
+
+        Margins are None where unknown. ``leg_order`` is None for an algorithm whose legs do not follow each other.
+        """
+        asked = self._asked(seat, made)
+        found: dict[str, Any] = dict.fromkeys(("margin_before", "margin_after", "leg_order", "leg_order_is"))
+        if not isinstance(asked, str):
+            after = span_margin([*asked.held, *(one.leg for one in asked.basket)], asked.params)
+            found |= {"margin_before": span_margin(asked.held, asked.params).total, "margin_after": after.total}
+        if algo is None:
+            return found | await self._planned(seat, made, asked)
+        kind, said = algo.order_by_margin(), algo.order_said()
+        return found | await self._planned(seat, made, asked, kind, said) if kind or said else found
+
+    async def stages(self, seat: Seat, made: Sequence[OrderRequest], kind: str) -> str:
+        """The stages in which legs need least at any time, as an algorithm reads them.
+
+        Empty for an exit, which has an order of its own, and where the margin or a leg's price is unknown.
+        """
+        found, why = await self._stages(seat, made, self._asked(seat, made), kind)
+        return write_stages(found) if why == _LEAST else ""
+
+    # inside
+
+    def _asked(self, seat: Seat, made: Sequence[OrderRequest]) -> Asked | str:
+        """Orders and positions as legs with their parameters, or why they cannot be counted."""
         contracts = [(self._instrument(seat, request), request) for request in made]
         basket = [self._basket_leg(seat, i, request) for i, request in contracts if i.expiry is not None]
         params = self._params({*self._names(seat), *(one.leg.underlying for one in basket)})
         held, missing = self._legs(seat, seat.engine.core.book.net, params)
-        if missing or any(one.leg.underlying not in params for one in basket):
-            return dict.fromkeys(("margin_before", "margin_after", "leg_order"))
-        after = span_margin([*held, *(one.leg for one in basket)], params)
-        found: dict[str, Any] = {"margin_before": span_margin(held, params).total, "margin_after": after.total}
-        return found | {"leg_order": await self._leg_order(basket, params, held)}
+        lacking = sorted({*missing, *(one.leg.underlying for one in basket)} - params.keys())
+        return f"no margin parameters for {', '.join(lacking)}" if lacking else Asked(basket, params, held)
 
-    # inside
+    async def _stages(
+        self, seat: Seat, made: Sequence[OrderRequest], asked: Asked | str, kind: str
+    ) -> tuple[Stages, str]:
+        """The stages in which ``legs`` would trade orders, and how they were found."""
+        net = seat.engine.core.book.net
+        sides = [request.side for request in made]
+        if is_exit(kind, made, net):
+            return buys_first(sides, [False] * len(made)), _EXIT
+        closes = [net.get(request.symbol, 0) * request.side.sign < 0 for request in made]
+        if isinstance(asked, str):
+            return buys_first(sides, closes), f"{_BUYS}: {asked}"
+        if len(asked.basket) < len(made) or any(math.isnan(one.leg.mark) for one in asked.basket):
+            why = "a share is paid for in full" if len(asked.basket) < len(made) else "a leg has no price"
+            return buys_first(sides, closes), f"{_BUYS}: {why}"
+        terms = {request.symbol: self._instrument(seat, request) for request in made}
+        legs = [one.leg for one in asked.basket]
+        after = follows(made, terms, net)
+        return stages_of(await asyncio.to_thread(leg_order, legs, asked.params, asked.held, after)), _LEAST
 
-    async def _leg_order(
-        self, basket: Sequence[BasketLeg], params: Mapping[str, SpanParams], held: Sequence[Leg]
-    ) -> list[dict[str, Any]]:
-        steps = await asyncio.to_thread(leg_order, [one.leg for one in basket], params, held)
-        return [
-            {
-                "symbol": basket[step.number].symbol,
-                "side": str(Side.BUY if step.leg.qty > 0 else Side.SELL),
-                "margin_after": step.margin,
-                "premium_paid": step.cash,
-                "needed": step.needed,
-            }
-            for step in steps
-        ]
+    async def _planned(
+        self,
+        seat: Seat,
+        made: Sequence[OrderRequest],
+        asked: Asked | str,
+        kind: str = "auto",
+        said: Sequence[Sequence[int]] = (),
+    ) -> dict[str, Any]:
+        """The legs in their stages, what the account needs after each (None where unknown), and why in this order."""
+        stages, why = (said, "as said") if said else await self._stages(seat, made, asked, kind)
+        done, cash, rows = ([] if isinstance(asked, str) else list(asked.held)), 0.0, []
+        for number, stage in enumerate(stages, start=1):
+            for request in (made[n] for n in stage):
+                row: dict[str, Any] = {"symbol": request.symbol, "side": str(request.side), "stage": number}
+                figures: dict[str, Any] = dict.fromkeys(("margin_after", "premium_paid", "needed"))
+                if not isinstance(asked, str):
+                    one = self._basket_leg(seat, self._instrument(seat, request), request)
+                    if one.leg.expiry is not None:
+                        done.append(one.leg)
+                    cash += one.leg.qty * one.leg.mark if self._is_paid(seat, request, one.leg.mark) else 0.0
+                    margin = span_margin(done, asked.params).total
+                    figures = {"margin_after": margin, "premium_paid": cash, "needed": margin + cash}
+                rows.append(row | figures)
+        return {"leg_order": rows, "leg_order_is": why}
+
+    def _is_paid(self, seat: Seat, request: OrderRequest, price: float) -> bool:
+        """Whether a leg moves cash at once, as options and shares do and futures do not; without a price unknown."""
+        return price == price and self._instrument(seat, request).kind is not Kind.FUTURE
 
     def _of(self, seat: Seat, net: Mapping[str, int]) -> Margin | str:
         """The margin of positions, or why it is unknown."""

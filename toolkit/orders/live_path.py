@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from toolkit.orders.effects import Effect, Record, SendCancel, SendNew, Tell
 from toolkit.orders.live_journal import Pen
 from toolkit.orders.live_wire import Send, name_of
 from toolkit.risk.limits import TradingState
-from toolkit.types import ExecType, ExecutionReport, Order
+from toolkit.types import ExecType, ExecutionReport, Order, OrdStatus
 
 if TYPE_CHECKING:
     from toolkit.orders.live import LiveEngine
@@ -31,6 +31,7 @@ Sends = list[asyncio.Task[ToolkitError | None]]
 Then = Callable[[Sends | None], None]
 """Called once effects are durable and their messages under way; with None when the engine stopped before."""
 _ALARMING: Final = frozenset({"overfill", "bust", "late_execution", "exec_id_reused", "impossible", "bad_bust"})
+_REFUSED: Final = frozenset({OrdStatus.REJECTED, OrdStatus.DENIED})
 
 
 def _nobody(sends: Sends | None) -> None:
@@ -50,6 +51,8 @@ class EffectPath:
         self._stamp = ""
         self._counted = 0
         self._recount = False
+        self._notes: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._coming = False
 
     def begin(self, seq: int) -> None:
         """A journal was opened that holds ``seq`` records: count its fills anew."""
@@ -125,16 +128,44 @@ class EffectPath:
 
     def stage(self, cl_ord_id: str, name: str) -> None:
         """Note that an order reached a stage."""
-        if self._engine.monitor is not None:
-            self._engine.monitor.on_stage(cl_ord_id, name, self._engine.mono())
+        monitor = self._engine.monitor
+        if monitor is not None:
+            self._note(monitor.on_stage, cl_ord_id, name, self._engine.mono())
 
     def decided(self, effects: Sequence[Effect], began_ns: int) -> None:
         """Note the stages of orders that were asked for at a monotonic time and passed the rules."""
-        if self._engine.monitor is not None:
+        monitor = self._engine.monitor
+        if monitor is not None:
             for effect in effects:
                 if isinstance(effect, SendNew):
-                    self._engine.monitor.on_stage(effect.request.cl_ord_id, "signal", began_ns)
+                    self._note(monitor.on_stage, effect.request.cl_ord_id, "signal", began_ns)
                     self.stage(effect.request.cl_ord_id, "risk")
+
+    def noted(self) -> None:
+        """Show the monitor now what is kept for it."""
+        notes, self._notes = self._notes, []
+        for what, words in notes:
+            what(*words)
+
+    def _note(self, what: Callable[..., None], *words: object) -> None:
+        """Keep something for the monitor until the messages under way have left: nothing waits for its figures."""
+        self._notes.append((what, words))
+        self._aside()
+
+    def _aside(self) -> None:
+        """Come back in the turn of the loop after the next: what is decided now leaves in the next one."""
+        if not self._coming:
+            self._coming = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Do what no order waits for: the monitor's figures, and the margin as of the newest fill."""
+        self._coming = False
+        self.noted()
+        core = self._engine.core
+        if core.limits.check_margin:
+            core.book.need.catch_up(self._engine.now_ns())
 
     def _carried(self, pen: Pen, effects: Sequence[Effect], then: Then, written: bool) -> None:
         """The disk has spoken: send and tell."""
@@ -169,8 +200,8 @@ class EffectPath:
         engine = self._engine
         core = engine.core
         before = core.orders.get(report.cl_ord_id)
-        if before is None:
-            engine.watch.poke()
+        if before is None or (before.ord_status in _REFUSED and report.exec_type is ExecType.NEW and self._truth):
+            engine.watch.poke()  # the book decides, and tells
             return ()
         if not own and engine.books.forgets:
             report = msgspec.structs.replace(report, exec_id=self._stamp + report.exec_id)
@@ -189,6 +220,11 @@ class EffectPath:
         self._noted(before, report)
         return effects
 
+    @property
+    def _truth(self) -> bool:
+        """Whether the broker has a book that outlives this process."""
+        return not self._engine.books.forgets
+
     def _noted(self, before: Order, report: ExecutionReport) -> None:
         """Tell guards and monitor of a report that was folded in; a reading under way is older than it."""
         engine, name, trade = self._engine, report.cl_ord_id, report.exec_type is ExecType.TRADE
@@ -200,13 +236,14 @@ class EffectPath:
         monitor = engine.monitor
         if monitor is not None:
             if trade and not before.execs:
-                monitor.on_stage(name, "fill", engine.mono())
+                self._note(monitor.on_stage, name, "fill", engine.mono())
             market = engine.core.quote(after.request.symbol) if trade or not monitor.follows(name) else None
-            monitor.on_order(before, after, now_ns, market)
+            self._note(monitor.on_order, before, after, now_ns, market)
         for guard in engine.guards:
             guard.on_report(report, after, now_ns)
         if trade:
             engine.watch.look_soon()
+            self._aside()
 
     def _arrived(self, effects: Sequence[Effect]) -> None:
         """Show the monitor each new order with the market of its decision."""
@@ -215,16 +252,18 @@ class EffectPath:
             if isinstance(effect, SendNew) and engine.monitor is not None:
                 request = effect.request
                 order, market = engine.core.orders[request.cl_ord_id], engine.core.quote(request.symbol)
-                engine.monitor.on_order(None, order, engine.now_ns(), market)
+                self._note(engine.monitor.on_order, None, order, engine.now_ns(), market)
 
     def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
         """A report instead of a message that must not leave any more. Cancels always leave."""
         if isinstance(send, SendCancel):
             return None
         state = self._engine.core.book.state_for(self._engine.core.orders[name_of(send)].request)
-        if written and state is not TradingState.HALTED:
+        late = written and state is TradingState.REDUCING and self._engine.stall.withholds(send)
+        if written and state is not TradingState.HALTED and not late:
             return None
         why = "trading was halted before it left" if written else "the journal could not be written; it never left"
+        why = self._engine.stall.text if late else why
         kind = ExecType.DENIED if isinstance(send, SendNew) else ExecType.REPLACE_REJECTED
         return self._own(name_of(send), kind, "withheld", why)
 

@@ -15,13 +15,13 @@ from toolkit.types import ExecutionReport
 if TYPE_CHECKING:
     from toolkit.orders.live import LiveEngine
 
-__all__ = ["Watch"]
+__all__ = ["FLAG", "Watch"]
 
 _BEAT_S: Final = 0.1
 _BEATS: Final = 10
 _AGAIN_S: Final = 1.0
 _SKEW_ALARM_S: Final = 2.0
-_FLAG: Final = "the file flag HALT"
+FLAG: Final = "the file flag HALT"
 _RANK: Final = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
 
 
@@ -88,6 +88,7 @@ class Watch:
             return
         self._skew()
         self._stuck()
+        engine.stall.beat()
         if engine.state == "ready":
             engine.deciders.second()
 
@@ -116,10 +117,11 @@ class Watch:
     def _take(self) -> None:
         """Take in together what came together: one commit for an order's acknowledgement and its fills."""
         reports, self._heard = self._heard, []
+        pen, path = self._engine.pen, self._engine.path
+        if pen is None:
+            return  # stopped: the next start reads the broker's book
         try:
-            self._engine.path.take(reports)
-            if self._engine.pen is not None:
-                self._engine.pen.press()
+            pen.together(lambda: path.take(reports))
         except ToolkitError:
             self.poke()  # the books tell what was missed
 
@@ -190,7 +192,8 @@ class Watch:
         engine = self._engine
         halted = engine.core.book.state is TradingState.HALTED
         if not halted and (engine.folder / "HALT").exists():
-            await engine.brakes.set_state(TradingState.HALTED, _FLAG)
+            await engine.brakes.set_state(TradingState.HALTED, FLAG)
+            await engine.perform(engine.alarm("halt", f"trading halted: {FLAG}"))
 
     async def _mend(self) -> None:
         """Try the journal again: what was heard meanwhile is written first, in order."""

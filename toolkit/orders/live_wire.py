@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
 from typing import Any, Final
 
 from toolkit.brokers.port import Broker
@@ -29,6 +30,70 @@ def name_of(send: Send) -> str:
     if isinstance(send, SendNew):
         return send.request.cl_ord_id
     return send.modify.cl_ord_id if isinstance(send, SendReplace) else send.cl_ord_id
+
+
+class _Call:
+    """One call that a task waits in; leaving it late raises TimeoutError, as ``asyncio.timeout`` does."""
+
+    __slots__ = ("_cancelling", "_open", "_task", "due", "late")
+
+    def __init__(self, task: asyncio.Task[Any], due: float, calls: dict[_Call, None]) -> None:
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._open = calls
+        self.due = due
+        self.late = False
+
+    def give_up(self) -> None:
+        """The time is up: end the waiting."""
+        self.late = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._open[self] = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.pop(self, None)
+        if self.late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+
+class _Patience:
+    """Ends calls that take too long. All have the same time, so they fall due in turn and one timer does for all.
+
+    Parameters
+    ----------
+    call_s : float
+        How long a call may take.
+    """
+
+    def __init__(self, call_s: float) -> None:
+        self._call_s = call_s
+        self._open: dict[_Call, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def call(self) -> _Call:
+        """What the running task enters for the length of its call."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "a message is sent by a task"
+        call = _Call(task, loop.time() + self._call_s, self._open)
+        if self._timer is None:
+            self._timer = loop.call_at(call.due, self._sweep)
+        return call
+
+    def _sweep(self) -> None:
+        """Give up what is due; the timer then stands at the oldest call that is not."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._open:
+            oldest = next(iter(self._open))
+            if oldest.due > loop.time():
+                self._timer = loop.call_at(oldest.due, self._sweep)
+                return
+            del self._open[oldest]
+            oldest.give_up()
 
 
 class Wire:
@@ -59,6 +124,7 @@ class Wire:
         self._stage = stage
         self._mono = mono
         self._last: dict[str, asyncio.Task[ToolkitError | None]] = {}
+        self._patience = _Patience(call_s)
         self._sent: deque[int] = deque()
         self.sent_today = 0
 
@@ -102,12 +168,14 @@ class Wire:
         if before is not None:
             await asyncio.wait([before])
         name = name_of(send)
-        self._sent.append(self._mono())
-        self.messages_60s()
+        now_ns = self._mono()
+        self._sent.append(now_ns)
+        if self._sent[0] < now_ns - _MINUTE_NS:
+            self.messages_60s()
         self.sent_today += 1
         self._stage(name, "wire")
         try:
-            async with asyncio.timeout(self._call_s):
+            with self._patience.call():
                 order_id = await self._call(send)
         except (Refused, BadData) as error:
             await self._answer(send, _REFUSAL[type(send)], str(error), None, error)

@@ -66,7 +66,8 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     ``params`` gives margin parameters of underlyings, ``day_terms`` asks for closes and price bands (None where
     nobody knows them), ``alerts`` are the alert rules of every account, ``pairs`` keeps our margin beside a
-    broker's, ``closes`` asks for an underlying's closes of past days.
+    broker's, ``closes`` asks for an underlying's closes of past days. ``own_terms`` are the closes and bands as other
+    brokers of the process tell them, by the broker's name: they come first for its own accounts.
     """
 
     params: Callable[[Iterable[str]], Mapping[str, SpanParams]] = lambda names: {}
@@ -74,6 +75,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[AlertRule, ...] = ALERTS
     pairs: MarginPairs | None = None
     closes: AskCloses | None = None
+    own_terms: Mapping[str, AskTerms] = {}
 
 
 class Armed(Watcher):
@@ -132,8 +134,8 @@ class Lookout:
         self._seats = seats
         self._clock = clock
         self._forwards: dict[tuple[str, dt.date], float] = {}
-        self._terms: dict[str, DayTerms] = {}
-        self._asked: dict[str, int] = {}
+        self._terms: dict[str, dict[str, DayTerms]] = {}
+        self._asked: dict[tuple[str, str], int] = {}
         self._blind: dict[tuple[str, str], int] = {}
         self._alerts = {account: Alerts(self.sources.alerts) for account in seats}
         self._books: dict[str, RiskBook] = {}
@@ -154,10 +156,10 @@ class Lookout:
             book = self._books[account] = engine.core.book
             book.count_sessions(ist_date(self._clock()), {name: tables.calendar(name) for name in ("NSE", "BSE")})
             book.volumes = cast("dict[str, int]", _Volumes(self._hub))
-            book.bands = {s: (t.low_p, t.high_p) for s, t in self._terms.items() if t.low_p is not None and t.high_p}
+            self._show_bands(seat, book)
             figures = engine.figures
             figures.feed_age_s = lambda: self._hub.silence_s
-            figures.index_moves = self._moves
+            figures.index_moves = partial(self._moves, seat)
             figures.greeks = lambda seat=seat: self._guarded(seat)  # type: ignore[misc]
 
     async def turn(self) -> None:
@@ -167,8 +169,8 @@ class Lookout:
         silence = self._hub.silence_s
         if silence is not None and silence > _SILENT_S:
             self._once("silence", self._hub.prove)
-        if self.sources.day_terms is not None:
-            self._once("terms", self._ask_terms)
+        for whose in ("", *self.sources.own_terms):
+            self._once(f"terms {whose}".rstrip(), partial(self._ask_terms, whose))
         for seat in self._seats.values():
             await self._alert(seat)
 
@@ -342,31 +344,48 @@ class Lookout:
             self._measured = names
             self._hub.want([i.symbol for i in self._indices.values() if i.underlying in names], "rules")
 
-    def _moves(self) -> dict[str, float | None]:
+    def _moves(self, seat: Seat) -> dict[str, float | None]:
         """Move of each listed index against its previous close; None where one of the two is unknown."""
         found: dict[str, float | None] = {}
         for key, one in self._indices.items():
-            terms, row = self._terms.get(one.symbol), self._hub.board.row(key)
-            close_p = None if terms is None else terms.close_p
+            row = self._hub.board.row(key)
+            closes = (None if t is None else t.close_p for t in self._terms_of(seat, one.symbol))
+            close_p = next((close_p for close_p in closes if close_p), None)
             last = math.nan if row is None else float(row["ltp"])
             found[one.underlying] = last * 100.0 / close_p - 1.0 if close_p and math.isfinite(last) else None
         return found
 
-    async def _ask_terms(self) -> None:
-        """Price bands and closes of what is watched: new contracts at once, every one again after a minute."""
-        ask, now_ns = self.sources.day_terms, self._clock()
+    def _terms_of(self, seat: Seat, symbol: str) -> tuple[DayTerms | None, ...]:
+        """A contract's terms as an account's own broker tells them, then as the feed's does."""
+        own = (seat.broker,) if self.sources.own_terms else ()
+        return tuple(self._terms.get(whose, {}).get(symbol) for whose in (*own, ""))
+
+    def _show_bands(self, seat: Seat, book: RiskBook, symbols: Iterable[str] | None = None) -> None:
+        """Show a book the bands that are known, of some contracts or of all."""
+        names = {s for terms in self._terms.values() for s in terms} if symbols is None else symbols
+        for symbol in names:
+            bands = [(t.low_p, t.high_p) for t in self._terms_of(seat, symbol) if t is not None]
+            known = next(((low_p, high_p) for low_p, high_p in bands if low_p is not None and high_p), None)
+            if known is not None:
+                book.bands[symbol] = known
+
+    async def _ask_terms(self, whose: str = "") -> None:
+        """Price bands and closes of what is watched: new contracts at once, every one again after a minute.
+
+        ``whose`` is the broker that is asked, empty the feed's.
+        """
+        ask, now_ns = self.sources.own_terms.get(whose) if whose else self.sources.day_terms, self._clock()
         indices = {i.symbol for i in self._indices.values()}
         names = {self._hub.listed[key].symbol for key in self._hub.wanted if key in self._hub.listed}
         names |= {s for s in indices if self._hub.board.row(self._hub.by_symbol[s]) is not None}
-        due = [s for s in sorted(names) if now_ns - self._asked.get(s, -_TERMS_NS) >= _TERMS_NS]
+        due = [s for s in sorted(names) if now_ns - self._asked.get((whose, s), -_TERMS_NS) >= _TERMS_NS]
         if not due or ask is None:
             return
-        self._asked |= dict.fromkeys(due, now_ns)
-        for symbol, terms in (await ask(due)).items():
-            self._terms[symbol] = terms
-            if terms.low_p is not None and terms.high_p:
-                for book in self._books.values():
-                    book.bands[symbol] = (terms.low_p, terms.high_p)
+        self._asked |= {(whose, symbol): now_ns for symbol in due}
+        found = await ask(due)
+        self._terms.setdefault(whose, {}).update(found)
+        for account, book in self._books.items():
+            self._show_bands(self._seats[account], book, found)
 
     async def _alert(self, seat: Seat) -> None:
         """Measure what the alerts watch; one raised or cleared is journaled as an alarm."""

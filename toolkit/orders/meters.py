@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.market.hub import Hub
 from toolkit.orders.compliance import ExemptionRow, MessageMeter
 from toolkit.orders.live_journal import Event
+from toolkit.orders.words import event_json
+from toolkit.store.audit import audit_row
 from toolkit.types import Instrument, Kind
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat
 
-__all__ = ["Meters", "verified"]
+__all__ = ["Meters", "alarm_of", "page", "verified"]
 
 _PAGE: Final = 256
 _FRESH_NS: Final = 2_000_000_000
@@ -37,13 +39,18 @@ class Meters:
         self._exemptions = exemptions
         self._meters: dict[str, MessageMeter] = {}
 
-    async def recall(self, seat: Seat) -> int:
-        """Count what the day's journal holds already, and give its newest number; the loop is not held up."""
+    async def recall(self, seat: Seat, told: Callable[[str, str], None] = lambda kind, text: None) -> int:
+        """Count what the day's journal holds already, and give its newest number; the loop is not held up.
+
+        ``told`` hears the alarms (kind and text) that this process itself wrote, since it opened the journal.
+        """
         after, newest = 0, seat.engine.journal.last_seq
         while after < newest:
             for event in seat.engine.events(after, min(_PAGE, newest - after)):
                 self.take(seat, event)
                 after = event.seq
+                if event.kind == "alarm" and after > seat.engine.opened_seq:
+                    told(*alarm_of(event))
             await asyncio.sleep(0)
         return after
 
@@ -78,6 +85,19 @@ class Meters:
         if row is None or not row["ltp"] > 0:
             return None
         return round(float(row["ltp"]) * 100.0)
+
+
+def alarm_of(event: Event) -> tuple[str, str]:
+    """The kind and the text of an alarm."""
+    return str(event.payload.get("kind", "alarm")), str(event.payload.get("text", ""))
+
+
+def page(seat: Seat, after: int, most: int, *, chain: bool) -> list[dict[str, Any]]:
+    """A page of a journal: public events, or (``chain``) records as they are, with what their chain is checked by."""
+    if not chain:
+        return [event_json(event, seat.account) for event in seat.engine.events(after, most)]
+    entries = () if seat.engine.pen is None else seat.engine.pen.entries(after, most)
+    return [{**audit_row(str(seat.engine.journal.path), entry), "account": seat.account} for entry in entries]
 
 
 async def verified(seats: Sequence[Seat]) -> list[dict[str, Any]]:

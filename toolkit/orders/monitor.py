@@ -32,11 +32,18 @@ _PATIENCE_NS: Final = {
     OrdStatus.PENDING_REPLACE: 5 * _S,
 }
 _ADVICE: Final = {
-    OrdStatus.UNKNOWN: "it may be placed: the broker's book is asked each second; do not send it again",
+    OrdStatus.UNKNOWN: "its placing was not answered, it may be placed: {asked}; do not send it again",
     OrdStatus.PENDING_NEW: "the broker has not acknowledged it; look into the order book",
     OrdStatus.PENDING_CANCEL: "the cancel is not answered; it may still trade",
     OrdStatus.PENDING_REPLACE: "the modification is not answered; either form may trade",
 }
+_ASKED: Final = "the broker's book is asked each second"
+_UNSURE: Final = {
+    OrdStatus.PENDING_CANCEL: "its cancel was not answered; it is at the broker and may still trade: {asked}",
+    OrdStatus.PENDING_REPLACE: "its modification was not answered; either form may trade: {asked}",
+    None: "a change of it was not answered; it is at the broker and may still trade: {asked}",
+}
+"""What is unknown of an order that is at the broker, by the request that was not answered."""
 
 
 class Traded(Protocol):
@@ -101,11 +108,13 @@ class Histogram:
 
     def add(self, ns: int) -> None:
         """Count one duration; a negative one counts as 0."""
-        ns = max(ns, 0)
+        if ns < 0:
+            ns = 0
         index = _index(ns)
         self._counts[index] = self._counts.get(index, 0) + 1
         self.n += 1
-        self.max_ns = max(self.max_ns, ns)
+        if ns > self.max_ns:
+            self.max_ns = ns
 
     def quantile(self, q: float) -> int | None:
         """Upper edge of the bucket that holds the ``q`` quantile, at most the maximum; None when empty."""
@@ -132,7 +141,7 @@ class Histogram:
 class _Life:
     """One open order: when it came into each state and what the market was."""
 
-    __slots__ = ("alarmed", "arrival", "fills", "followed", "since_ns", "status")
+    __slots__ = ("alarmed", "arrival", "fills", "followed", "since_ns", "status", "unsure")
 
     def __init__(self, status: OrdStatus, now_ns: int, arrival: float | None) -> None:
         self.status = status
@@ -141,6 +150,7 @@ class _Life:
         self.fills: list[tuple[int, float | None]] = []
         self.alarmed = False
         self.followed = False
+        self.unsure = ""
 
 
 class Monitor:
@@ -206,6 +216,8 @@ class Monitor:
             if self.traded is not None and after.is_open:
                 self.traded.follow(after.request.symbol, after.created_ns)
                 life.followed = True
+        if after.ord_status is OrdStatus.UNKNOWN and (before is None or before.ord_status is not OrdStatus.UNKNOWN):
+            life.unsure = _unsure(before, after)
         traded = after.cum_qty - (0 if before is None else before.cum_qty)
         if traded > 0:
             life.fills.append((traded, _mid(quote)))
@@ -225,7 +237,8 @@ class Monitor:
             life.alarmed = True
             seconds = (now_ns - life.since_ns) / _S
             kind = "unknown_order" if life.status is OrdStatus.UNKNOWN else "stuck_order"
-            text = f"order {cl_ord_id} is {life.status} for {seconds:.1f} s: {_ADVICE[life.status]}"
+            advice = (life.unsure if life.status is OrdStatus.UNKNOWN else "") or _ADVICE[life.status]
+            text = f"order {cl_ord_id} is {life.status} for {seconds:.1f} s: {advice.format(asked=_ASKED)}"
             found.append(Alarm(kind=kind, cl_ord_id=cl_ord_id, since_ns=life.since_ns, text=text))
         return tuple(found)
 
@@ -284,6 +297,13 @@ class Monitor:
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1
+
+
+def _unsure(before: Order | None, after: Order) -> str:
+    """What is unknown of an order that is unknown now: empty for its placing."""
+    if after.order_id is None and not after.execs:
+        return ""
+    return _UNSURE.get(None if before is None else before.ord_status, _UNSURE[None])
 
 
 def _index(ns: int) -> int:

@@ -13,9 +13,11 @@ from typing import Any, Final
 from toolkit.errors import BadData
 from toolkit.market.quotes import Quote
 from toolkit.orders.algo import Algo
+from toolkit.orders.algo_carries import refuse
 from toolkit.orders.core import Core
 from toolkit.orders.effects import Effect
-from toolkit.types import ExecutionReport, Instrument, Intent, Kind, Order, OrderRequest, Side
+from toolkit.orders.parent_rules import denials
+from toolkit.types import Denial, ExecutionReport, Instrument, Intent, Kind, Order, OrderRequest, Side
 
 __all__ = ["Make", "Parents", "Sight"]
 
@@ -106,6 +108,25 @@ class Parents:
         self.running: dict[str, Algo] = {}
         self.delta: Callable[[str], float | None] = lambda symbol: None
 
+    def make(self, text: str, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None) -> Algo:
+        """The algorithm that a parent to come would be.
+
+        Raises
+        ------
+        BadData
+            For a text or policy that is none, or a leg that asks for what the children would not keep.
+        """
+        algo = self._make(text, legs, policy)
+        refuse(algo.name, legs, self._features)
+        return algo
+
+    def denials(
+        self, core: Core, now_ns: int, text: str, legs: Sequence[OrderRequest], policy: Mapping[str, Any] | None
+    ) -> tuple[Denial, ...]:
+        """Every reason against a parent to come, of the rules that hold for a plain order."""
+        world = Sight(core, "", now_ns, self._features, self.delta)
+        return denials(core, self.make(text, legs, policy), text, world, now_ns)
+
     def restore(self, core: Core) -> None:
         """Continue every algorithm that was not done."""
         for cl_ord_id, kept in core.algos.items():
@@ -125,10 +146,14 @@ class Parents:
         legs: Sequence[OrderRequest],
         policy: Mapping[str, Any] | None,
     ) -> list[Effect]:
-        """Accept a parent and take its first decision."""
-        if request.cl_ord_id in core.algos:
+        """Accept a parent and take its first decision, or deny it; the same again does nothing."""
+        if core.asked(request.cl_ord_id) is not None:
             return core.start_algo(now_ns, request, legs, policy)
-        algo = self._make(request.algo or "", legs, policy)
+        text = request.algo or ""
+        algo = self.make(text, legs, policy)
+        against = self.denials(core, now_ns, text, legs, policy)
+        if against:
+            return core.deny_algo(now_ns, request, legs, against)
         effects = core.start_algo(now_ns, request, legs, policy)
         self.running[request.cl_ord_id] = algo
         core.book.on_parent(request.cl_ord_id, algo.bounds())
@@ -202,6 +227,9 @@ class Parents:
             effects += core.keep_algo(now_ns, parent, state, done=algo.done, text=algo.text)
         name = (kept.asked.algo or "").partition(" ")[0] or None
         effects += core.on_intents(now_ns, intents, algo=name, parent=parent)
+        for told in algo.alarms:
+            effects += core.note(now_ns, "alarm", parent, {"kind": "stop_held", "text": f"{parent}: {told}"})
+        algo.alarms.clear()
         if algo.done:
             del self.running[parent]
         return effects

@@ -15,7 +15,7 @@ from toolkit.portfolio import charges
 from toolkit.portfolio.positions import fills_frame
 from toolkit.types import OrderRequest
 
-__all__ = ["charges_of", "confirm_text", "read_base", "read_date", "read_instant", "request_words"]
+__all__ = ["charges_of", "confirm_text", "read_base", "read_date", "read_instant", "request_words", "summary"]
 
 _S: Final = 1_000_000_000
 _FILL: Final = {"order_id": "", "cl_ord_id": ""}
@@ -39,6 +39,15 @@ def charges_of(made: Sequence[OrderRequest], mark: Callable[[str], float], now_n
         0
     ]
     return found
+
+
+def summary(made: Sequence[OrderRequest], mark: Callable[[str], float], now_ns: int, mode: str) -> dict[str, Any]:
+    """The orders in the surface's words, their charges, and the line that a person confirms."""
+    return {
+        "orders": [request_words(request) for request in made],
+        "charges": charges_of(made, mark, now_ns),
+        "confirm": "; ".join(confirm_text(request, request.account, mode) for request in made),
+    }
 
 
 def request_words(request: OrderRequest) -> dict[str, Any]:

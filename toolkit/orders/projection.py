@@ -79,12 +79,14 @@ class Projection:
         self.algos: dict[str, AlgoState] = {}
         self.external: set[str] = set()
         self.lost: set[str] = set()
+        self.resent: dict[str, tuple[str, str]] = {}
         self.notes: dict[str, dict[str, Any]] = {}
         self.carried: dict[str, Any] = {}
         self.gate: Gate = open_gate
         self._open: dict[str, None] = {}
         self._odd: set[tuple[str, str, str]] = set()
         self._asked: dict[str, OrderRequest] = {}
+        self._denied_legs: dict[str, tuple[OrderRequest, ...]] = {}
         self._seq = 0
         self._denied = 0
 
@@ -95,6 +97,11 @@ class Projection:
     def asked(self, cl_ord_id: str) -> OrderRequest | None:
         """What was asked for under an id, before it was resolved or sliced; None for an order from elsewhere."""
         return self._asked.get(cl_ord_id)
+
+    def algo_legs(self, cl_ord_id: str) -> tuple[OrderRequest, ...]:
+        """The legs that were handed to an algorithm under an id, denied ones too; empty for any other order."""
+        kept = self.algos.get(cl_ord_id)
+        return self._denied_legs.get(cl_ord_id, ()) if kept is None else kept.legs
 
     def quote(self, symbol: str) -> Quote | None:
         """The newest quote of a listed contract."""
@@ -142,6 +149,7 @@ class Projection:
             "algos": {name: msgspec.to_builtins(algo) for name, algo in self.algos.items()},
             "external": sorted(self.external),
             "lost": sorted(self.lost),
+            "resent": dict(self.resent),
             "notes": {kind: dict(notes) for kind, notes in self.notes.items()},
             "open": list(self._open),
             "asked": dict(self._asked),
@@ -230,6 +238,8 @@ class Projection:
         text = "; ".join(d.text for d in denied.denials)
         self.orders[record.cl_ord_id] = begin(denied.asked, record.ts_ns, OrdStatus.DENIED, text)
         self.denials[record.cl_ord_id] = denied.denials
+        if denied.legs:
+            self._denied_legs[record.cl_ord_id] = denied.legs
         self._join(denied.asked)
 
     def _fold_modify(self, record: Record) -> None:
@@ -278,8 +288,15 @@ class Projection:
     def _fold_revived(self, record: Record) -> None:
         self.lost.discard(record.cl_ord_id)
         before = self.orders[record.cl_ord_id]
-        status = OrdStatus.UNKNOWN
-        after = msgspec.structs.replace(before, ord_status=status, leaves_qty=before.request.order_qty - before.cum_qty)
+        qty = msgspec.json.decode(record.payload).get("order_qty") or before.request.order_qty
+        after = msgspec.structs.replace(
+            before,
+            request=msgspec.structs.replace(before.request, order_qty=qty),
+            ord_status=OrdStatus.UNKNOWN,
+            leaves_qty=max(0, qty - sum(units for _, units, _ in before.execs)),
+            pending_qty=None,
+            text="",
+        )
         self.orders[record.cl_ord_id] = after
         self._open[record.cl_ord_id] = None
         self.book.on_order(before, after)
@@ -295,6 +312,8 @@ class Projection:
         self.algos[record.cl_ord_id] = begun
         self.children[record.cl_ord_id] = ()
         self.orders[record.cl_ord_id] = begin(begun.asked, record.ts_ns, OrdStatus.NEW)
+        for leg in begun.legs:
+            self.book.on_intent(record.ts_ns, leg, begun.asked.algo or "legs")
 
     def _fold_algo_state(self, record: Record) -> None:
         found = msgspec.json.decode(record.payload)
@@ -303,9 +322,14 @@ class Projection:
         self._roll_algo(record.cl_ord_id, record.ts_ns)
 
     def _fold_note(self, record: Record) -> None:
-        """The newest state of each strategy and guard is kept; alarms and differences change nothing."""
+        """The newest state of each strategy and guard is kept, and what was sent again; the others change nothing."""
         if record.kind in _KEPT:
             self.notes.setdefault(record.kind, {})[record.cl_ord_id] = msgspec.json.decode(record.payload)
+        elif record.kind == "act":
+            act = msgspec.json.decode(record.payload)
+            if act.get("act") == "resend":
+                self.resent[act["of"]] = (act["as"], act["confirmed"])
+                self._count_id(act["as"])
 
     def _fold_refused(self, record: Record) -> None:
         """A modification or cancel that our own engine refused changes no order."""

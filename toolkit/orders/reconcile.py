@@ -43,6 +43,7 @@ __all__ = [
     "Suspect",
     "book_reports",
     "plan",
+    "unjournaled",
 ]
 
 _WORKING: Final = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
@@ -55,6 +56,8 @@ _ENDS: Final = {
     OrdStatus.EXPIRED: ExecType.EXPIRED,
 }
 _UNSEEN: Final = frozenset({OrdStatus.PENDING_NEW, OrdStatus.UNKNOWN})
+_NEVER_TRADED: Final = frozenset({OrdStatus.REJECTED, OrdStatus.DENIED})
+_NAMED: Final = 20
 _ASKED: Final = frozenset({OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE, OrdStatus.UNKNOWN})
 
 
@@ -106,10 +109,11 @@ class Lose(msgspec.Struct, frozen=True):
 
 
 class Revive(msgspec.Struct, frozen=True):
-    """An order that was settled as not found is there after all."""
+    """An order that is closed here is at work or has traded after all, for ``order_qty`` units in all."""
 
     cl_ord_id: str
     text: str
+    order_qty: int
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -238,12 +242,16 @@ def plan(
         if order is None:
             steps += _adopt(theirs, fills, now_ns, own)
         elif cl_ord_id not in ours.children:
+            busy = cl_ord_id in in_flight
             if cl_ord_id in ours.lost:
                 text = f"{cl_ord_id}: the broker's book shows it after all, as {theirs.ord_status}"
-                steps.append(Revive(cl_ord_id, text))
+                steps.append(Revive(cl_ord_id, text, order.request.order_qty))
                 steps.append(_differs("late_order", order, "not found", str(theirs.ord_status), text))
                 order = msgspec.structs.replace(order, ord_status=OrdStatus.UNKNOWN)
-            steps += _bring(order, theirs, fills, now_ns, inflight_s, cl_ord_id in in_flight, missed or {})
+            elif not order.is_open and not busy:
+                again, order = _again(order, theirs, fills, now_ns, inflight_s)
+                steps += again
+            steps += _bring(order, theirs, fills, now_ns, inflight_s, busy, missed or {})
     for order in ours.open_orders():
         if order.cl_ord_id not in reading.orders and order.cl_ord_id not in in_flight:
             steps += _absent(order, now_ns, settle_s, (missed or {}).get(order.cl_ord_id, 0), searched)
@@ -262,6 +270,19 @@ def book_reports(theirs: Order, fills: Iterable[Fill], now_ns: int) -> tuple[Exe
     if theirs.ord_status in _ENDS:
         made.append(_report(theirs, _ENDS[theirs.ord_status], now_ns))
     return tuple(made)
+
+
+def unjournaled(differences: Iterable[Difference]) -> str:
+    """Name the orders that a reading took in although no record knows them; empty when there is none.
+
+    After a loss of records these are what was lost, or were placed elsewhere: nobody can tell the two apart.
+    """
+    names = [d.cl_ord_id for d in differences if d.kind in ("external_order", "unjournaled_order")]
+    if not names:
+        return ""
+    count = "1 order" if len(names) == 1 else f"{len(names)} orders"
+    more = ", ..." if len(names) > _NAMED else ""
+    return f"{count} in the broker's book and not in the journal, taken in: {', '.join(names[:_NAMED])}{more}"
 
 
 def _adopt(theirs: Order, fills: Sequence[Fill], now_ns: int, own: str) -> list[Step]:
@@ -294,7 +315,7 @@ def _bring(
     """
     steps: list[Step] = []
     status = theirs.ord_status
-    if (order.ord_status in _UNSEEN or order.order_id is None) and status in _AT_BROKER:
+    if order.is_open and (order.ord_status in _UNSEEN or order.order_id is None) and status in _AT_BROKER:
         steps.append(Hear(_report(theirs, ExecType.NEW, now_ns, theirs.created_ns)))
     known = {exec_id for exec_id, _, _ in order.execs}
     steps += [Hear(_trade(theirs, fill, now_ns)) for fill in fills if fill.exec_id not in known]
@@ -304,15 +325,46 @@ def _bring(
     if cum < theirs.cum_qty:
         steps += _short(order, cum, theirs)
     if not order.is_open:
-        if theirs.is_open and not busy:
+        if theirs.is_open and not busy and _aged(order, now_ns, inflight_s):
             text = f"{order.cl_ord_id}: closed here as {order.ord_status}, {status} at the broker"
             steps.append(_differs("state", order, str(order.ord_status), str(status), text))
         return steps
-    quiet = not busy and now_ns - max(order.updated_ns, order.created_ns) >= inflight_s * 1e9
+    quiet = not busy and _aged(order, now_ns, inflight_s)
     steps += _answers(order, theirs, now_ns, busy, quiet)
     if status in _ENDS:
         steps.append(Hear(_report(theirs, _ENDS[status], now_ns)))
     return steps
+
+
+def _again(
+    order: Order, theirs: Order, fills: Sequence[Fill], now_ns: int, inflight_s: float
+) -> tuple[list[Step], Order]:
+    """Take a closed order of ours up again when the book shows it at work, or traded though it was refused.
+
+    A refusal that was only an answer (no id of the broker's) gives way at once; what the broker itself closed may be
+    a book that lags, so its word must be ``inflight_s`` old. An order that is another's under our id stays closed, and
+    so does one whose executions leave nothing to trade.
+    """
+    known = {exec_id for exec_id, _, _ in order.execs}
+    refused = order.ord_status in _NEVER_TRADED
+    traded = refused and any(fill.exec_id not in known for fill in fills)
+    mine = (order.request.symbol, order.request.side) == (theirs.request.symbol, theirs.request.side)
+    left = theirs.request.order_qty - sum(qty for _, qty, _ in order.execs)
+    by_answer = refused and order.order_id is None
+    if not (theirs.is_open or traded) or not mine or left <= 0 or not (by_answer or _aged(order, now_ns, inflight_s)):
+        return [], order
+    was = f"{order.ord_status} here" + (f" ({order.text})" if order.text else "")
+    text = f"{order.cl_ord_id}: {was}, and {theirs.ord_status} in the broker's book; it counts again"
+    again: list[Step] = [Revive(order.cl_ord_id, text, theirs.request.order_qty)]
+    again.append(_differs("late_order", order, str(order.ord_status), str(theirs.ord_status), text))
+    request = msgspec.structs.replace(order.request, order_qty=theirs.request.order_qty)
+    unseen = {"ord_status": OrdStatus.UNKNOWN, "order_id": None, "pending_qty": None}
+    return again, msgspec.structs.replace(order, request=request, **unseen)
+
+
+def _aged(order: Order, now_ns: int, seconds: float) -> bool:
+    """Whether the newest word of an order is that old: a book may lag behind what was heard."""
+    return now_ns - max(order.updated_ns, order.created_ns) >= seconds * 1e9
 
 
 def _answers(order: Order, theirs: Order, now_ns: int, busy: bool, quiet: bool) -> list[Step]:

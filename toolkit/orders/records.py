@@ -83,10 +83,11 @@ class Placed(msgspec.Struct):
 
 
 class RefusedAct(msgspec.Struct):
-    """An order that our own risk denied."""
+    """An order that our own risk denied; ``legs`` are those of an execution algorithm's."""
 
     asked: OrderRequest
     denials: tuple[Denial, ...]
+    legs: tuple[OrderRequest, ...] = ()
 
 
 class Change(msgspec.Struct):

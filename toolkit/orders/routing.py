@@ -7,11 +7,12 @@ child with its account. A child that is not in its account's journal never left,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -20,14 +21,14 @@ from toolkit.market.quotes import Quote
 from toolkit.orders.previews import charges_of
 from toolkit.orders.records import rollup
 from toolkit.orders.router import Plan, Venue, route
-from toolkit.orders.words import Asked, order_json, request_of, taken
+from toolkit.orders.words import Asked, order_json, request_of, taken, unlisted
 from toolkit.risk.limits import TradingState
 from toolkit.types import Instrument, Kind, Order, OrderRequest, OrdStatus, Side
 
 if TYPE_CHECKING:
     from toolkit.orders.station import Seat, Station
 
-__all__ = ["Choice", "Parent", "Routes", "joined", "shown"]
+__all__ = ["Choice", "Parent", "Routes", "contract_of", "joined", "priced", "shown"]
 
 _KIND: Final = "route"
 _PAGE: Final = 1000
@@ -93,7 +94,7 @@ class Routes:
         whole = msgspec.structs.replace(_unsent(parent.request, parent.created_ns, False), text="; ".join(parent.why))
         if kin:
             whole = rollup(whole, kin, max(order.updated_ns for order in kin))
-        return {**order_json(whole), "route": _shown(parent.children, parent.left_qty, parent.why)}
+        return {**order_json(whole), "route": _shown(parent.children, parent.left_qty, parent.why, self._slices)}
 
     def children(self, cl_ord_id: str) -> list[tuple[Seat, Order]]:
         """The children that are in their account's journal."""
@@ -109,17 +110,17 @@ class Routes:
 
         Raises
         ------
-        UnknownSymbol
+        NotListed
             When no account knows the contract.
         """
-        fault: UnknownSymbol | None = None
+        fault: BadOrder | None = None
         found: list[Choice] = []
         for seat in self._station.seats.values():
             if asked.account not in (None, seat.account) or asked.broker not in (None, seat.broker):
                 continue
             try:
                 found += [Choice(seat, one) for one in await _listings(seat, asked)]
-            except UnknownSymbol as error:
+            except BadOrder as error:
                 fault = error
         if not found and fault is not None:
             raise fault
@@ -153,14 +154,33 @@ class Routes:
         else:
             children = (_request(asked, choices[0], asked.cl_ord_id or "ROUTE", "preview"),)
             found = dict(await choices[0].seat.engine.preview(children[0]))
-        found["route"] = shown(made, children if made.children else ())
+        found["route"] = shown(made, children if made.children else (), self._slices)
         found["would_leave"] = found["would_leave"] and made.ok
         return found, children
 
     async def alone(self, asked: Asked, choices: Sequence[Choice]) -> dict[str, Any]:
         """The plan of an order that has one place to go."""
         made, children = await self.plan(asked, choices)
-        return shown(made, children)
+        return shown(made, children, self._slices)
+
+    def whole(
+        self, legs: Sequence[OrderRequest], text: str, against: Sequence[str], choice: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The plan of what an algorithm works: every leg whole, in one account; it cuts them as it goes.
+
+        ``against`` are reasons for which it would not leave, ``choice`` says why in this account.
+        """
+        name, at = text.partition(" ")[0], f"{legs[0].account}@{legs[0].broker}"
+        if against:
+            units = sum(leg.order_qty for leg in legs)
+            return {**_shown((), units, [*choice, *(f"{at}: not used, {reason}" for reason in against)]), "algo": text}
+        what = "the order" if len(legs) == 1 else f"the {len(legs)} legs"
+        why = [*choice, f"{at}: '{name}' works {what} in one account and cuts as it goes"]
+        return {**_shown(legs, 0, why), "algo": text}
+
+    def _slices(self, child: OrderRequest) -> tuple[int, ...]:
+        """The exchange orders that a part in one account comes to."""
+        return self._station.seats[child.account].engine.core.plan(child)
 
     async def place(self, asked: Asked, choices: Sequence[Choice], via: str) -> dict[str, Any]:
         """Plan, journal the parent, then place a child in each account; a plan that does not fit is denied whole."""
@@ -258,7 +278,7 @@ class Routes:
         seat, instrument = choice.seat, choice.instrument
         engine, can = seat.engine, seat.engine.broker.capabilities
         one = msgspec.structs.replace(_request(asked, choice, "ROUTE", "preview"), order_qty=instrument.lot)
-        fault = self._fault(seat)
+        fault = self.fault(seat)
         if not fault:
             try:
                 await engine.checks.prepare(one)
@@ -266,11 +286,11 @@ class Routes:
                 fault = str(error)
         book, now_ns = engine.core.book, engine.now_ns()
         quote = book.quote(instrument)
-        one = _priced(one, quote)
+        one = priced(one, quote)
         closes = book.net.get(instrument.symbol, 0) * asked.side.sign < 0
         if not fault and not closes:
-            fault = self._no_opening(seat)
-        funds_p, margin_p = (None, None) if fault or self._no_opening(seat) else await _money(seat, instrument, one)
+            fault = self.no_opening(seat)
+        funds_p, margin_p = (None, None) if fault or self.no_opening(seat) else await _money(seat, instrument, one)
         cost = charges_of([one], self._station.hub.mark, now_ns).get("total", 0.0)
         return Venue(
             account=seat.account,
@@ -294,7 +314,7 @@ class Routes:
             cost_p=cost * 100.0 / instrument.lot,
         )
 
-    def _fault(self, seat: Seat) -> str:
+    def fault(self, seat: Seat) -> str:
         """Why an account can take nothing at all."""
         engine = seat.engine
         if engine.state != "ready":
@@ -303,7 +323,7 @@ class Routes:
             return f"its trading is halted: {engine.core.book.state_reason}"
         return ""
 
-    def _no_opening(self, seat: Seat) -> str:
+    def no_opening(self, seat: Seat) -> str:
         """Why an account may only shrink its positions."""
         book = seat.engine.core.book
         if book.state is TradingState.REDUCING:
@@ -335,29 +355,75 @@ def joined(previews: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def shown(plan: Plan, children: Sequence[OrderRequest]) -> dict[str, Any]:
-    """A plan in the words of the surface.
+def shown(
+    plan: Plan, children: Sequence[OrderRequest], slices: Callable[[OrderRequest], Sequence[int]] | None = None
+) -> dict[str, Any]:
+    """A plan in the words of the surface; ``slices`` gives a child's exchange orders.
 
     >>> shown(Plan(children=(), left_qty=65, why=("A@paper/NSE: not used, it is halted",)), ())["ok"]
     False
     """
-    return _shown(children, plan.left_qty, plan.why)
+    return _shown(children, plan.left_qty, plan.why, slices)
 
 
-def _shown(children: Sequence[OrderRequest], left_qty: int, why: Sequence[str]) -> dict[str, Any]:
-    names = ("cl_ord_id", "account", "broker", "exchange", "order_qty")
-    rows = [{name: getattr(child, name) for name in names} for child in children]
+def _shown(
+    children: Sequence[OrderRequest],
+    left_qty: int,
+    why: Sequence[str],
+    slices: Callable[[OrderRequest], Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    names = ("cl_ord_id", "account", "broker", "exchange", "symbol", "side", "order_qty")
+    rows: list[dict[str, Any]] = [{name: getattr(child, name) for name in names} for child in children]
+    for row, child in zip(rows, children, strict=True):
+        row["side"] = str(child.side)
+        row["slices"] = None if slices is None else list(slices(child))
     return {"children": rows, "left_qty": left_qty, "ok": left_qty == 0, "why": list(why)}
+
+
+class Lists(Protocol):
+    """What knows the contracts that are listed: a broker."""
+
+    async def resolve(self, symbol: str, exchange: str | None = None) -> Instrument:
+        """The one live contract that a text names."""
+        ...
+
+
+async def contract_of(
+    broker: Lists, asked: Asked, ensure: Callable[[Sequence[str]], Awaitable[object]] | None = None
+) -> Instrument:
+    """The contract that an order names; ``ensure`` has its quotes come, or does not know it.
+
+    Raises
+    ------
+    NotListed
+        When it names none, or several; the text lists the nearest or the candidates.
+    BadOrder
+        When only the exchange is wrong.
+    """
+    try:
+        found = await broker.resolve(asked.symbol, asked.exchange)
+    except UnknownSymbol as error:
+        elsewhere = None
+        if asked.exchange is not None:
+            with contextlib.suppress(UnknownSymbol):
+                elsewhere = await broker.resolve(asked.symbol)
+        raise unlisted(asked, error, elsewhere) from None
+    if ensure is not None:
+        try:
+            await ensure([found.symbol])
+        except UnknownSymbol as error:
+            raise unlisted(asked, error) from None
+    return found
 
 
 async def _listings(seat: Seat, asked: Asked) -> list[Instrument]:
     """The contract at one account's broker; of a share without an exchange, on each exchange that lists it."""
     broker = seat.engine.broker
     found: list[Instrument] = []
-    fault: UnknownSymbol | None = None
+    fault: BadOrder | None = None
     try:
-        found.append(await broker.resolve(asked.symbol, asked.exchange))
-    except UnknownSymbol as error:
+        found.append(await contract_of(broker, asked))
+    except BadOrder as error:
         fault = error
     if asked.exchange is None and (fault is not None or found[0].kind is Kind.EQUITY):
         for exchange in broker.capabilities.exchanges:
@@ -386,7 +452,7 @@ async def _money(seat: Seat, instrument: Instrument, one: OrderRequest) -> tuple
     return funds.available_p, math.ceil(need_p / one.order_qty)
 
 
-def _priced(one: OrderRequest, quote: Quote | None) -> OrderRequest:
+def priced(one: OrderRequest, quote: Quote | None) -> OrderRequest:
     """An order without a price, at the touch: for a question about its margin."""
     touch = None if quote is None else (quote.ask_p if one.side is Side.BUY else quote.bid_p)
     return one if one.price_p is not None or touch is None else msgspec.structs.replace(one, price_p=touch)

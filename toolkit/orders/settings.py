@@ -35,6 +35,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How long a modification or cancel may stay unanswered before the broker's book decides.
     margin : str
         Who says whether the margin suffices: ``broker`` (asked before each order) or ``local`` (the estimate).
+    stall_s : float
+        How long one write of the journal may take before only orders that reduce leave.
     """
 
     clock: Literal["wall", "venue"] = "wall"
@@ -47,4 +49,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     positions_s: float = 15.0
     call_s: float = 12.0
     inflight_s: float = 5.0
+    rest_s: float = 2.0
+    patience_s: float = 30.0
     margin: Literal["broker", "local"] = "broker"
+    stall_s: float = 2.0

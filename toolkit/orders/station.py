@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,33 +20,28 @@ import polars as pl
 
 from toolkit import __version__, tables
 from toolkit.calendar import ist_date
-from toolkit.errors import BadData, BadOrder, RiskDenied, ToolkitError, nearest
+from toolkit.errors import BadData, BadOrder, RiskDenied, ToolkitError
 from toolkit.market.hub import Hub
 from toolkit.market.relabel import relabelled
 from toolkit.market.view import ChainSlice
 from toolkit.orders import meters, views
 from toolkit.orders.live import LiveEngine
 from toolkit.orders.lookout import Armed, Lookout, Sources
-from toolkit.orders.previews import (
-    charges_of,
-    confirm_text,
-    read_base,
-    read_date,
-    read_instant,
-    request_words,
-)
-from toolkit.orders.routing import Routes
+from toolkit.orders.previews import read_base, read_date, read_instant, summary
+from toolkit.orders.routing import Routes, contract_of
+from toolkit.orders.wholes import Plan, Wholes, is_known, named
 from toolkit.orders.words import (
     Asked,
     Basket,
     NoOrder,
     event_json,
     fill_json,
+    no_account,
+    no_order,
     order_json,
     read_basket,
     read_change,
     request_of,
-    taken,
 )
 from toolkit.portfolio import charges as charge_note
 from toolkit.portfolio.positions import fills_frame
@@ -125,6 +121,7 @@ class Station:
         self.lookout = Lookout(hub, self.seats, clock, sources)
         for seat in seats:
             seat.engine.guards = (*seat.engine.guards, Armed(seat))
+            seat.engine.deciders.leg_order = partial(self.lookout.margins.stages, seat)
             if seat.engine.monitor is not None:
                 seat.engine.monitor.traded = hub
         self.wakes: set[asyncio.Event] = set()
@@ -137,6 +134,7 @@ class Station:
         self._at_work: dict[str, asyncio.Lock] = {}
         self._wanted: dict[str, frozenset[str]] = {}
         self.routes = Routes(self)
+        self.wholes = Wholes(self)
         self.meters = meters.Meters(hub, tables.order_to_trade())
 
     @property
@@ -159,6 +157,7 @@ class Station:
                 await seat.engine.start()
                 seat.begin()
             self.routes.recall()
+            self.wholes.recall()
             self.lookout.attach()
             self._follow()
             loop = asyncio.get_running_loop()
@@ -186,9 +185,9 @@ class Station:
     async def place(self, body: object, *, via: str = "api") -> dict[str, Any]:
         """One order, or legs. The same id with the same body is the same order; nothing is sent twice."""
         asked = read_basket(body)
-        if isinstance(asked, Basket):
-            return await self._place_basket(asked, via)
-        choices = [] if asked.algo else await self.routes.choices(asked)
+        if isinstance(asked, Basket) or asked.algo:
+            return await self._place_whole(_basket(asked), via)
+        choices = await self.routes.choices(asked)
         if len(choices) > 1 or asked.cl_ord_id in self.routes:
             async with self._one_at_a_time(asked.cl_ord_id or secrets.token_hex(8)):
                 return await self.routes.place(asked, choices, via)
@@ -197,12 +196,10 @@ class Station:
         cl_ord_id = asked.cl_ord_id or engine.new_id()
         async with self._one_at_a_time(cl_ord_id):
             request = await self._request(seat, asked, cl_ord_id, via)
-            known = self._known(seat, request)
-            if known is not None:
-                return known
+            if is_known(self.seats, seat, [request]):
+                return self._row(seat, engine.core.orders[cl_ord_id])
             self._may_trade(seat, request)
-            order = await (engine.place_algo([request], request.algo) if request.algo else engine.place(request))
-        return self._row(seat, order)
+            return self._row(seat, await engine.place(request))
 
     async def modify(self, cl_ord_id: str, body: object) -> dict[str, Any]:
         """Change a working order; what is not named stays."""
@@ -239,25 +236,30 @@ class Station:
         """What an order or legs would do: plan, margin before and after, charges, rules, age of the quote."""
         asked = read_basket(body)
         legs = asked.legs if isinstance(asked, Basket) else (asked,)
-        seat = self._seat(legs[0].account, legs[0].broker)
-        choices = [] if isinstance(asked, Basket) or asked.algo else await self.routes.choices(asked)
+        whole = await self.wholes.plan(_basket(asked)) if isinstance(asked, Basket) or asked.algo else None
+        seat = self._seat(legs[0].account, legs[0].broker) if whole is None else whole.seat
+        choices = await self.routes.choices(legs[0]) if whole is None else []
         if len(choices) > 1:
             found, made = await self.routes.preview(legs[0], choices)
         else:
-            named = [(leg, leg.cl_ord_id or f"PREVIEW{n}") for n, leg in enumerate(legs)]
-            made = tuple([await self._request(seat, leg, name, "preview") for leg, name in named])
-            found = dict(await seat.engine.preview(made[0] if len(made) == 1 else made))
-            found |= await self.lookout.margins.change(seat, made)
-            if choices:
+            ids = [(leg, leg.cl_ord_id or f"PREVIEW{n}") for n, leg in enumerate(legs)]
+            made = tuple([await self._request(seat, leg, name, "preview") for leg, name in ids])
+            text, policy = ("", None) if whole is None else (asked.algo or "legs", _basket(asked).policy)
+            algo = seat.engine.deciders.parents.make(text, made, policy) if text else None
+            found = dict(await seat.engine.preview(made, text, policy))
+            found |= await self.lookout.margins.change(seat, made, algo)
+            if whole is None:
                 found["route"] = await self.routes.alone(legs[0], choices)
+            else:
+                against = [str(denial["text"]) for denial in found["failed"]]
+                against += [] if whole.ok else ["no account takes it whole"]
+                found["route"] = self.routes.whole(made, text, against, whole.why)
+                found["would_leave"] = found["would_leave"] and whole.ok
         now_ns = self.clock()
         found["preview_id"] = secrets.token_hex(8)
         found["expires_ns"] = now_ns + int(_PREVIEW_S * _S)
         found["mode"], found["account"], found["broker"] = self.mode, seat.account, seat.broker
-        found["orders"] = [request_words(request) for request in made]
-        found["charges"] = charges_of(made, self.hub.mark, now_ns)
-        found["confirm"] = "; ".join(confirm_text(request, request.account, self.mode) for request in made)
-        return found
+        return found | summary(made, self.hub.mark, now_ns, self.mode)
 
     # the book
 
@@ -335,10 +337,12 @@ class Station:
         """Backtest runs."""
         return {"runs": self._runs()}
 
-    async def events(self, after: int = 0, most: int = 256, account: str | None = None) -> dict[str, Any]:
-        """The journal's public events of one account after a number, gapless."""
+    async def events(
+        self, after: int = 0, most: int = 256, account: str | None = None, chain: int = 0
+    ) -> dict[str, Any]:
+        """The journal's public events of one account after a number, gapless; ``chain``: its records as they are."""
         seat = self._seat(account, None)
-        found = [event_json(event, seat.account) for event in seat.engine.events(after, most)]
+        found = meters.page(seat, after, most, chain=bool(chain))
         return {"events": found, "account": seat.account, "last": self.last_seq(seat.account)}
 
     # the market
@@ -347,7 +351,8 @@ class Station:
         """One expiry with volatilities, Greeks, theo, smile, straddle and own position."""
         found = await self.hub.fresh_chain(underlying, None if expiry in (None, "nearest") else read_date(str(expiry)))
         if found is None:
-            raise NoOrder(f"no quote of {underlying} {expiry or ''} has come yet; it is watched from now on")
+            text = f"no quote of {underlying} {expiry or ''} has come yet; it is watched from now on"
+            raise NoOrder("expiry", "a quoted one", str(expiry or "nearest"), text)
         net: dict[str, int] = {}
         for seat in self.seats.values():
             for symbol, qty in seat.engine.core.book.net.items():
@@ -516,14 +521,14 @@ class Station:
 
     async def _listen(self, seat: Seat) -> None:
         """Wake every reader at each event; orders that may be placed are told at once."""
-        after = await self.meters.recall(seat)
+        after = await self.meters.recall(seat, self.alert)
         async for event in seat.engine.listen(after):
             self.meters.take(seat, event)
             self._wake()
             if event.kind == "report" and event.payload.get("exec_type") == "trade":
                 self.lookout.traded(seat)
             if event.kind == "alarm":
-                self.alert(str(event.payload.get("kind", "alarm")), str(event.payload.get("text", "")))
+                self.alert(*meters.alarm_of(event))
 
     async def _watch(self) -> None:
         """Have the feed bring what the engines want to see."""
@@ -547,21 +552,23 @@ class Station:
         for event in self.wakes:
             event.set()
 
-    async def _place_basket(self, asked: Basket, via: str) -> dict[str, Any]:
-        seat = self._seat(asked.legs[0].account, asked.legs[0].broker)
-        made = []
-        for leg in asked.legs:
-            if leg.account not in (None, seat.account):
-                raise BadOrder("account", seat.account, str(leg.account), "every leg must be of one account")
-            made.append(await self._request(seat, leg, leg.cl_ord_id or seat.engine.new_id(), via))
-        for request in made:
-            self._may_trade(seat, request)
-        return self._row(seat, await seat.engine.place_algo(made, asked.algo or "legs", asked.policy))
+    async def _place_whole(self, asked: Basket, via: str) -> dict[str, Any]:
+        """Legs for an algorithm, all in one account; the same again, by the first one's id, is the same order."""
+        first = asked.legs[0].cl_ord_id
+        async with self._one_at_a_time(first or secrets.token_hex(8)):
+            seat = self.wholes.seat_of(asked)
+            plan = await self.wholes.plan(asked) if seat is None else Plan(seat)
+            seat, ids = plan.seat, named(asked, first or f"B{secrets.token_hex(8).upper()}")
+            made = [await self._request(seat, leg, cl_ord_id, via) for leg, cl_ord_id in ids]
+            if is_known(self.seats, seat, made, asked.algo or "legs", asked.policy):
+                return self._row(seat, seat.engine.core.orders[made[0].cl_ord_id])
+            for request in made:
+                self._may_trade(seat, request)
+            return self._row(seat, await self.wholes.place(seat, made, asked, plan))
 
     async def _request(self, seat: Seat, asked: Asked, cl_ord_id: str, via: str) -> OrderRequest:
         """Resolve the contract and write the order out in units."""
-        instrument = await seat.engine.broker.resolve(asked.symbol, asked.exchange)
-        await self.hub.ensure([instrument.symbol])
+        instrument = await contract_of(seat.engine.broker, asked, self.hub.ensure)
         return request_of(asked, instrument, cl_ord_id=cl_ord_id, account=seat.account, broker=seat.broker, via=via)
 
     @contextlib.asynccontextmanager
@@ -574,20 +581,6 @@ class Station:
         finally:
             if not lock.locked():
                 self._at_work.pop(cl_ord_id, None)
-
-    def _known(self, seat: Seat, request: OrderRequest) -> dict[str, Any] | None:
-        """The order that has this id already; another body under the same id is refused."""
-        order = seat.engine.core.orders.get(request.cl_ord_id)
-        if order is None:
-            if any(request.cl_ord_id in other.engine.core.orders for other in self.seats.values()):
-                raise taken(request.cl_ord_id)
-            return None
-        asked = seat.engine.core.asked(request.cl_ord_id)
-        if asked is None:
-            raise taken(request.cl_ord_id)
-        if msgspec.structs.replace(request, via=asked.via) != asked:
-            raise taken(request.cl_ord_id)
-        return self._row(seat, order)
 
     def _may_trade(self, seat: Seat, request: OrderRequest) -> None:
         """An account that is not armed may only shrink its positions."""
@@ -615,8 +608,7 @@ class Station:
                 return seat
         name, value = ("account", account) if account is not None and account not in self.seats else ("broker", broker)
         known = self.accounts if name == "account" else tuple({s.broker for s in self.seats.values()})
-        text = f"{name} must be one of {', '.join(known)}, was '{value}'{nearest(str(value), known)}"
-        raise BadOrder(name, ", ".join(known), str(value), text)
+        raise no_account(name, known, value)
 
     def _some(self, account: object) -> list[Seat]:
         if account is None:
@@ -633,12 +625,12 @@ class Station:
             if order is not None:
                 return seat, order
         known = [c for s in self.seats.values() for c in s.engine.core.orders]
-        raise NoOrder(f"no order '{cl_ord_id[:40]}' today{nearest(cl_ord_id[:40], known[-500:])}")
+        raise no_order(cl_ord_id, known[-500:])
 
     def _row(self, seat: Seat, order: Order) -> dict[str, Any]:
         row = order_json(order, seat.engine.core.denials.get(order.cl_ord_id, ()))
         row["parent_id"] = row["parent_id"] or self.routes.parent_of(order.cl_ord_id)
-        return row
+        return row | self.wholes.shown(order.cl_ord_id)
 
     def _trading(self, seat: Seat) -> dict[str, Any]:
         core = seat.engine.core
@@ -689,3 +681,8 @@ class Station:
         except ToolkitError:
             return None
         return float(frame["total"].sum())
+
+
+def _basket(asked: Asked | Basket) -> Basket:
+    """What an algorithm is to work: one order is a basket of itself."""
+    return asked if isinstance(asked, Basket) else Basket(legs=(asked,), algo=asked.algo)

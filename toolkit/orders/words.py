@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from toolkit.errors import BadData, BadOrder, nearest
+from toolkit.errors import BadData, BadOrder, UnknownSymbol, nearest
 from toolkit.orders import ids
 from toolkit.risk.limits import CONFIRMABLE
 from toolkit.types import (
+    BROKERS,
     Denial,
     Fill,
     Instrument,
@@ -40,18 +41,24 @@ __all__ = [
     "Change",
     "IdTaken",
     "NoOrder",
+    "NotListed",
+    "Unnamed",
     "asked_of",
     "event_json",
     "fill_json",
+    "no_account",
+    "no_order",
     "order_from_json",
     "order_json",
     "read_basket",
     "read_change",
+    "read_named",
     "read_order",
     "read_price_p",
     "read_qty",
     "request_of",
     "taken",
+    "unlisted",
 ]
 
 FIELDS: Final = (
@@ -77,7 +84,7 @@ MOST_QTY: Final = 10**9
 """Units that one order may name before any rule of risk looks at it."""
 MOST_PRICE: Final = 10**7
 """Rupees that a price may be."""
-_LONGEST: Final = {"symbol": 64, "exchange": 10, "account": 40, "broker": 20, "algo": 300, "order_source": 20}
+_LONGEST: Final = {"cl_ord_id": 64, "symbol": 64, "exchange": 10, "account": 40, "algo": 300, "order_source": 20}
 _NOTE: Final = 300
 _CHANGES: Final = ("order_qty", "price", "stop_px")
 _MOST_LEGS: Final = 20
@@ -91,8 +98,19 @@ class IdTaken(BadOrder):
     """The same ``cl_ord_id`` with another body."""
 
 
-class NoOrder(BadData):
+class NoOrder(BadOrder):
     """No order has that id."""
+
+
+class NotListed(BadOrder, UnknownSymbol):
+    """An order's symbol names no contract that is listed today, or more than one."""
+
+
+class Unnamed(StrEnum):
+    """What a ticket bears that names no account or broker: paper's words; a desk takes its own for them."""
+
+    ACCOUNT = "PAPER"
+    BROKER = "paper"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +169,7 @@ def read_order(body: object) -> Asked:
     if ("order_qty" in fields) == ("lots" in fields):
         seen = "both" if "lots" in fields else "neither"
         raise BadOrder("order_qty", "order_qty or lots", seen, f"give either order_qty or lots, was {seen}")
+    broker = fields.get("broker")
     return Asked(
         symbol=_text("symbol", fields["symbol"]),
         side=_word(Side, "side", fields["side"]),
@@ -163,9 +182,11 @@ def read_order(body: object) -> Asked:
         product=_word(Product, "product", fields.get("product", "NRML")),
         cl_ord_id=_id(fields.get("cl_ord_id")),
         confirm=_confirmed(fields.get("confirm")),
+        algo=_algo(fields.get("algo")),
+        broker=None if broker is None else _among("broker", BROKERS, broker),
         **{
             name: _text(name, fields[name]) if name in fields else None
-            for name in ("exchange", "account", "broker", "algo", "order_source", "note")
+            for name in ("exchange", "account", "order_source", "note")
         },
     )
 
@@ -186,10 +207,24 @@ def read_basket(body: object) -> Asked | Basket:
         limit, shown = "a word or an object", _shown(policy)
         raise BadOrder("policy", limit, shown, f"policy must be {limit}, was {shown}")
     return Basket(
-        legs=tuple(read_order(leg) for leg in legs),
-        algo=_text("algo", fields["algo"]) if "algo" in fields else None,
+        legs=_apart([read_order(leg) for leg in legs]),
+        algo=_algo(fields.get("algo", "legs"), policy) if "algo" in fields or policy else None,
         policy=None if policy is None else dict(policy),
     )
+
+
+def _apart(legs: Sequence[Asked]) -> tuple[Asked, ...]:
+    """Legs that each have an id of their own, and one algorithm between them."""
+    seen: set[str] = set()
+    for n, leg in enumerate(legs, 1):
+        if leg.algo is not None:
+            limit, shown = "one algorithm beside the legs", _shown(leg.algo)
+            raise BadOrder("algo", limit, shown, f"leg {n} must leave algo to its basket, was {shown}")
+        if leg.cl_ord_id in seen:
+            limit = "an id of its own"
+            raise BadOrder("cl_ord_id", limit, leg.cl_ord_id, f"leg {n} must have {limit}, was {leg.cl_ord_id} again")
+        seen |= set() if leg.cl_ord_id is None else {leg.cl_ord_id}
+    return tuple(legs)
 
 
 def read_change(body: object) -> Change:
@@ -227,8 +262,19 @@ def read_price_p(name: str, value: object) -> int | None:
     return int(number * 100)
 
 
+def read_named(value: object) -> str:
+    """Read the id of an order that there is, ours or another's."""
+    name = _text("cl_ord_id", value)
+    if "/" in name or name in (".", ".."):  # no order has it, and it would be another path of the API
+        raise no_order(name, ())
+    return name
+
+
 def asked_of(request: OrderRequest) -> dict[str, Any]:
-    """An order request as the fields that :func:`read_order` takes; numbers that are none go on as they are."""
+    """An order request as the fields that :func:`read_order` takes; numbers that are none go on as they are.
+
+    An account or broker that the ticket did not name is left out.
+    """
 
     def rupees(value: object) -> object:
         return str(Decimal(value).scaleb(-2)) if type(value) is int else value
@@ -251,7 +297,8 @@ def asked_of(request: OrderRequest) -> dict[str, Any]:
         "note": request.note,
         "confirm": list(request.confirm) or None,
     }
-    return {name: str(v) if isinstance(v, StrEnum) else v for name, v in found.items() if v is not None}
+    named = {name: v for name, v in found.items() if v is not None and not isinstance(v, Unnamed)}
+    return {name: str(v) if isinstance(v, StrEnum) else v for name, v in named.items()}
 
 
 def request_of(
@@ -361,6 +408,28 @@ def taken(cl_ord_id: str) -> IdTaken:
     return IdTaken("cl_ord_id", "a new id", cl_ord_id, text)
 
 
+def no_order(cl_ord_id: str, known: Sequence[str]) -> NoOrder:
+    """The refusal of an id that no order has; ``known`` are those there are."""
+    shown = _cut(cl_ord_id)
+    return NoOrder("cl_ord_id", "an order of today", shown, f"no order {shown} today{nearest(cl_ord_id[:40], known)}")
+
+
+def no_account(name: str, known: Sequence[str], value: object) -> BadOrder:
+    """The refusal of an account or broker that is not among those there are."""
+    limit, shown = ", ".join(known), _shown(value)
+    near = nearest(str(value)[:40], known)
+    return BadOrder(name, limit, shown, f"{name} must be one of {limit}, was {shown}{near}")
+
+
+def unlisted(asked: Asked, error: UnknownSymbol, elsewhere: Instrument | None = None) -> BadOrder:
+    """The refusal of a contract that the broker does not list; ``elsewhere`` is it without the exchange asked for."""
+    if elsewhere is not None:
+        shown = _shown(asked.exchange)
+        text = f"exchange of {elsewhere.symbol} must be {elsewhere.exchange}, was {shown}"
+        return BadOrder("exchange", elsewhere.exchange, shown, text)
+    return NotListed("symbol", "a contract listed today", _shown(asked.symbol), str(error))
+
+
 def event_json(event: Any, account: str) -> dict[str, Any]:
     """A journal event of an account in the words of the surface."""
     return {
@@ -434,13 +503,27 @@ def _confirmed(value: object) -> tuple[str, ...]:
 
 
 def _word(kind: type[W], name: str, value: object) -> W:
-    known = [str(word) for word in kind]
-    text = value.upper() if isinstance(value, str) else None
-    if text not in known:
-        shown = _shown(value)
-        near = nearest(text, known) if text else ""
-        raise BadOrder(name, ", ".join(known), shown, f"{name} must be one of {', '.join(known)}, was {shown}{near}")
-    return kind(text)
+    return kind(_among(name, [str(word) for word in kind], value.upper() if isinstance(value, str) else value, value))
+
+
+def _among(name: str, known: Sequence[str], word: object, said: object = None) -> str:
+    """One of the known words; ``said`` is how it came."""
+    if not isinstance(word, str) or word not in known:
+        limit, shown = ", ".join(known), _shown(word if said is None else said)
+        near = nearest(word, known) if isinstance(word, str) and word else ""
+        raise BadOrder(name, limit, shown, f"{name} must be one of {limit}, was {shown}{near}")
+    return word
+
+
+def _algo(value: object, policy: Mapping[str, object] | None = None) -> str | None:
+    """The text of an algorithm whose name and parameters are known ones."""
+    if value is None:
+        return None
+    from toolkit.orders import algos
+
+    text = _text("algo", value)
+    algos.check(text, policy)
+    return text
 
 
 def _number(value: object) -> Decimal | None:

@@ -7,7 +7,7 @@ import datetime as dt
 import math
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -23,23 +23,27 @@ from toolkit.risk.margin import Leg, SpanParams
 from toolkit.risk.need import Need
 from toolkit.types import Instrument, Kind, Order, OrderRequest, Side
 
-__all__ = ["NO_LIMIT", "Resting", "RiskBook", "Terms", "intent_key"]
+__all__ = ["NO_LIMIT", "Resting", "RiskBook", "Terms", "intent_key", "reference_p"]
 
 _SECOND_NS: Final = 1_000_000_000
 _NEAR_DAYS: Final = 15  # more than the sessions of delivery margin can span with holidays
 _REMEMBER_NS: Final = 60 * _SECOND_NS
 _LOST_NS: Final = 60 * _SECOND_NS
 NO_LIMIT: Final = 1 << 62
-WORDS: Final = 28
+WORDS: Final = 29
 """Whole numbers that describe one order to the kernel of the checks."""
 
 
 class Resting(msgspec.Struct, frozen=True):
-    """An open order as the checks see it: worst case still to trade, at its price."""
+    """An open order as the checks see it: worst case still to trade, at its price.
+
+    ``stop_p`` is the trigger of a stop that may not have been reached; None rests at its price.
+    """
 
     side: Side
     leaves_qty: int
     price_p: int
+    stop_p: int | None = None
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -145,6 +149,8 @@ class RiskBook:
         """Fold one change of an order into positions, cash and open exposure."""
         symbol, side = after.request.symbol, after.request.side
         if before is not None and before.is_open:
+            if after.is_open and before.request is after.request and _same(before, after):
+                return
             self._forget(before)
         if after.is_open and after.leaves_qty > 0:
             self._remember(after)
@@ -164,6 +170,26 @@ class RiskBook:
             self._net[symbol] = net_qty
         else:
             self._net.pop(symbol, None)
+
+    @contextlib.contextmanager
+    def supposing(self) -> Iterator[Callable[[OrderRequest], None]]:
+        """Give ``suppose(order)``, which counts an order as traded at its price; all is taken back at the end."""
+        net, cash_p, open_value_p = dict(self._net), self.cash_p, self.open_value_p
+        touched: set[str] = set()
+
+        def suppose(order: OrderRequest) -> None:
+            value_p, symbol = order.order_qty * (order.price_p or 0), order.symbol
+            touched.add(symbol)
+            qty = self._net.get(symbol, 0) + order.side.sign * order.order_qty
+            self.carry(symbol, qty, self.cash_p - order.side.sign * value_p)
+            self.open_value_p += value_p
+
+        try:
+            yield suppose
+        finally:
+            for symbol in touched:
+                self.carry(symbol, net.get(symbol, 0), cash_p)
+            self.open_value_p = open_value_p
 
     def on_parent(self, cl_ord_id: str, bounds: Mapping[str, tuple[int, int]]) -> None:
         """Register the lowest and highest net units, by symbol, that the children of an order may reach together."""
@@ -223,15 +249,18 @@ class RiskBook:
         sent, flying = self._sent.get(exchange), self._flying.get(exchange)
         count = 0
         if sent:
-            oldest = now_ns - _SECOND_NS
-            count = len(sent) if sent[0] > oldest else sum(1 for ts_ns in sent if ts_ns > oldest)
+            oldest, count = now_ns - _SECOND_NS, len(sent)
+            for ts_ns in sent:  # in the order of their landing, so that what is too old comes first
+                if ts_ns > oldest:
+                    break
+                count -= 1
         if flying:
             count += sum(1 for stamps in flying.values() for ts_ns in stamps if ts_ns > now_ns - _LOST_NS)
         return count
 
-    def on_intent(self, now_ns: int, request: OrderRequest) -> None:
-        """Remember an accepted order for the repeat check."""
-        key = intent_key(request)
+    def on_intent(self, now_ns: int, request: OrderRequest, algo: str = "") -> None:
+        """Remember an accepted order for the repeat check; a leg handed to an algorithm with the algorithm's text."""
+        key = intent_key(request, algo)
         self._recent.append((now_ns, key))
         self._newest[key] = max(now_ns, self._newest.get(key, now_ns))
         while self._recent and self._recent[0][0] <= now_ns - _REMEMBER_NS:
@@ -239,24 +268,32 @@ class RiskBook:
             if self._newest.get(old) == ts_ns:
                 del self._newest[old]
 
-    def repeated_ns(self, request: OrderRequest) -> int | None:
-        """When the same contract, side, quantity and price was last accepted."""
-        return self._newest.get(intent_key(request)) if self._newest else None
+    def repeated_ns(self, request: OrderRequest, algo: str = "") -> int | None:
+        """When the same contract, side, quantity and price was last accepted, for the same algorithm."""
+        return self._newest.get(intent_key(request, algo)) if self._newest else None
 
     def own_touch_p(self, symbol: str, side: Side) -> int | None:
         """The best price of an own resting order that one on ``side`` could meet, None without one.
 
-        A resting order without a price meets every price.
+        A resting order without a price meets every price; a stop whose trigger was not reached rests at none.
         """
         mine = self.resting.get(symbol)
         if not mine:
             return None
-        prices = [r.price_p for r in mine.values() if r.side is not side]
+        prices = [r.price_p for r in mine.values() if r.side is not side and self.rests(symbol, r)]
         if not prices:
             return None
         if side is Side.BUY or 0 not in prices:
             return min(prices) if side is Side.BUY else max(prices)
         return NO_LIMIT
+
+    def rests(self, symbol: str, order: Resting) -> bool:
+        """Whether an open order could trade now: no stop, or one whose trigger the market has reached or may have."""
+        if order.stop_p is None:
+            return True
+        quote = self.quote(self.instruments[symbol]) if symbol in self.instruments else None
+        last_p = None if quote is None else reference_p(quote)
+        return last_p is None or order.side.sign * (last_p - order.stop_p) >= 0
 
     def reduces(self, symbol: str, side: Side, qty: int) -> bool:
         """Whether a new order, with all open ones on its side, only shrinks the position."""
@@ -320,6 +357,12 @@ class RiskBook:
             marked += 0.0 if math.isnan(mark) else self._net[symbol] * mark
         return self.cash_p + round(marked * 100.0)
 
+    def have_p(self, due_p: int) -> int | None:
+        """Funds in paise with the cash of the day's trades, less premium to pay: of open buys, and ``due_p`` more."""
+        if self.funds_p is None:
+            return None
+        return self.funds_p + self.cash_and_marks_p() - self.premium_due_p - due_p
+
     def exposure(self) -> dict[str, object]:
         """Everything here that the day's orders determine, for comparison."""
         return {
@@ -348,7 +391,10 @@ class RiskBook:
 
     def _remember(self, order: Order) -> None:
         request = order.request
-        resting = Resting(request.side, order.leaves_qty, request.price_p or request.stop_px_p or 0)
+        price_p, stop_p = request.price_p or request.stop_px_p or 0, request.stop_px_p
+        if stop_p is not None and (order.cum_qty or request.side.sign * (price_p - stop_p) < 0):
+            stop_p = None  # it was triggered, or may stay unfilled when it is and the market turns back
+        resting = Resting(request.side, order.leaves_qty, price_p, stop_p)
         self.resting.setdefault(request.symbol, {})[request.cl_ord_id] = resting
         self._shift(request.symbol, resting, 1)
 
@@ -411,6 +457,25 @@ class RiskBook:
         self._family[key] = (done, buys, sells)
 
 
-def intent_key(request: OrderRequest) -> tuple[object, ...]:
-    """What makes two orders repeats of each other."""
-    return (request.symbol, request.side, request.order_qty, request.ord_type, request.price_p, request.stop_px_p)
+def _same(before: Order, after: Order) -> bool:
+    """Whether an order counts as before: only words were exchanged."""
+    return (
+        before.leaves_qty == after.leaves_qty
+        and before.cum_qty == after.cum_qty
+        and before.traded_value_p == after.traded_value_p
+    )
+
+
+def reference_p(quote: Quote) -> int | None:
+    """The last price in paise, the middle of both sides without one, None without either."""
+    if quote.ltp_p is not None:
+        return quote.ltp_p
+    if quote.bid_p is not None and quote.ask_p is not None:
+        return (quote.bid_p + quote.ask_p) // 2
+    return None
+
+
+def intent_key(request: OrderRequest, algo: str = "") -> tuple[object, ...]:
+    """What makes two orders repeats of each other; an algorithm's child is no repeat of what it is part of."""
+    key = (request.symbol, request.side, request.order_qty, request.ord_type, request.price_p, request.stop_px_p)
+    return (*key, algo) if algo else key

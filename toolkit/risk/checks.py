@@ -68,7 +68,7 @@ def check(
             broken = _screen(order, book, limits, now_ns, messages, replaces)
         except struct.error:  # a figure past 64 bits: the rules themselves can tell
             broken = -1
-        if broken == 0 and not limits.check_margin:
+        if broken == 0 and (not limits.check_margin or (replaces is None and _affords(order, book, limits, now_ns))):
             return ()
         if broken == 0:
             instrument = book.instruments[order.symbol]
@@ -113,9 +113,10 @@ def _screen(
     terms = book.packed.get(symbol)
     if terms is None or terms.limits is not limits:
         terms = book.packed[symbol] = _terms(book.instruments[symbol], book, limits)
-    done = leaves = own_p = 0
+    done = leaves = own_p = was_stop = 0
     if replaces is not None:
         asked = replaces.request
+        was_stop = -1 if replaces.cum_qty else asked.stop_px_p or 0
         done, leaves, own_p = replaces.cum_qty, replaces.leaves_qty, asked.price_p or asked.stop_px_p or 0
     room = NO_LIMIT if order.parent_id is None else book.parent_room(order.parent_id, symbol, side)
     if room is None:
@@ -155,8 +156,30 @@ def _screen(
         band_high,
         book.volumes.get(symbol, -1) if book.volumes else -1,
         book.quotes.row(terms.key),
+        was_stop,
     )
     return screen(terms.words, book.words, terms.collar_pct, book.quotes.values, book.quotes.stamps)
+
+
+def _affords(order: OrderRequest, book: RiskBook, limits: Limits, now_ns: int) -> bool:
+    """Whether a new order that the screen passed passes the rules of margin and capital too, both in one look.
+
+    Where it does not, or something is not known, the rules themselves say why.
+    """
+    symbol, side, qty, price_p = order.symbol, order.side, order.order_qty, order.price_p
+    if book.reduces(symbol, side, qty):
+        return True
+    instrument, need = book.instruments[symbol], book.need
+    shape = need.shape()
+    known = book.span.keys()
+    if price_p is None or shape.unlisted or instrument.underlying not in known or not shape.underlyings <= known:
+        return False
+    value_p = qty * price_p
+    have_p = book.have_p(value_p if side is Side.BUY and instrument.kind is Kind.OPTION else 0)
+    if have_p is None or need.after_p(symbol, side, qty, now_ns) > have_p:
+        return False
+    held_p = need.held_p(now_ns, looked=True) if book.net else 0
+    return book.open_value_p + value_p + held_p <= limits.max_capital_p
 
 
 def _terms(instrument: Instrument, book: RiskBook, limits: Limits) -> Terms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,13 +13,16 @@ from toolkit.risk.margin_book import MarginBook
 __all__ = ["Step", "leg_order"]
 
 _EXACT: Final = 12
+_TINY: Final = 1e-6
 
 
 class Step(msgspec.Struct, frozen=True):
     """The leg of a number in the list asked for, and what the account needs once it has traded, rupees.
 
     ``margin`` is the margin of all positions then; ``cash`` the premium paid (received is below
-    zero) so far; ``needed`` their sum, what the account must hold.
+    zero) so far; ``needed`` their sum, what the account must hold. Legs of one ``stage`` may be
+    under way together: whichever of them trades first, no more is needed than at the peak, or
+    than before the first leg.
     """
 
     number: int
@@ -27,12 +30,14 @@ class Step(msgspec.Struct, frozen=True):
     margin: float
     cash: float
     needed: float
+    stage: int = 0
 
 
 def leg_order(
     legs: Sequence[Leg],
     params: SpanParams | Mapping[str, SpanParams],
     held: Sequence[Leg] = (),
+    after: Sequence[Collection[int]] = (),
 ) -> tuple[Step, ...]:
     """Order legs so that the most that is needed after any of them is as little as it can be.
 
@@ -44,6 +49,8 @@ def leg_order(
         As for :func:`~toolkit.risk.margin.span_margin`.
     held : sequence of Leg
         Positions before the first leg.
+    after : sequence of collections of int, optional
+        For each leg the numbers of those that must have traded before it.
 
     Returns
     -------
@@ -53,23 +60,28 @@ def leg_order(
     Notes
     -----
     Exact for up to 12 legs, by the least peak of every subset (2^n subsets); above that the leg that needs
-    least comes next. An option without a price costs nothing to buy in ``cash``: name its price.
+    least comes next, and a stage is a run of legs of one side. An option without a price costs nothing to buy in
+    ``cash``: name its price.
     """
     book, keys, start = _booked(legs, params, held)
+    behind = [sum(1 << before for before in after[number]) if after else 0 for number in range(len(legs))]
     if len(legs) <= _EXACT:
-        order = _least_peak(legs, book, keys)
+        needs = _needs(legs, book, keys)
+        order = _least_peak(needs, behind)
+        stages = _together(order, needs, behind)
     else:
-        order = _greedy(legs, book, keys)
+        order = _greedy(legs, book, keys, behind)
+        stages = _runs(order, legs, behind)
     steps = []
     _rewind(book, keys, start)
     state, cash = dict(start), 0.0
-    for number in order:
+    for number, stage in zip(order, stages, strict=True):
         leg, key = legs[number], keys[number]
         state[key] += leg.qty
         book.set(key, net=state[key])
         cash += _cash(leg)
         margin = book.total()
-        steps.append(Step(number, leg, margin, cash, margin + cash))
+        steps.append(Step(number, leg, margin, cash, margin + cash, stage))
     return tuple(steps)
 
 
@@ -118,17 +130,21 @@ def _needs(legs: Sequence[Leg], book: MarginBook, keys: Sequence[str]) -> list[f
     return needs
 
 
-def _least_peak(legs: Sequence[Leg], book: MarginBook, keys: Sequence[str]) -> list[int]:
+def _free(code: int, behind: Sequence[int]) -> list[int]:
+    """Legs that may trade next, when those of ``code`` have."""
+    return [bit for bit, first in enumerate(behind) if not code >> bit & 1 and first & code == first]
+
+
+def _least_peak(needs: Sequence[float], behind: Sequence[int]) -> list[int]:
     """Backwards over subsets: the least peak from there to the end, then forwards along it."""
-    n, needs = len(legs), _needs(legs, book, keys)
-    whole = (1 << n) - 1
-    ahead = [0.0] * (whole + 1)
+    whole = len(needs) - 1
+    ahead = [0.0] * len(needs)
     for code in range(whole - 1, -1, -1):
-        then = (code | 1 << bit for bit in range(n) if not code >> bit & 1)
+        then = (code | 1 << bit for bit in _free(code, behind))
         ahead[code] = min(max(needs[after], ahead[after]) for after in then)
     order, code = [], 0
     while code != whole:
-        options = [bit for bit in range(n) if not code >> bit & 1]
+        options = _free(code, behind)
         peak = min(max(needs[code | 1 << bit], ahead[code | 1 << bit]) for bit in options)
         best = min(
             (bit for bit in options if max(needs[code | 1 << bit], ahead[code | 1 << bit]) <= peak),
@@ -139,11 +155,46 @@ def _least_peak(legs: Sequence[Leg], book: MarginBook, keys: Sequence[str]) -> l
     return order
 
 
-def _greedy(legs: Sequence[Leg], book: MarginBook, keys: Sequence[str]) -> list[int]:
-    left, order = list(range(len(legs))), []
-    while left:
-        best = min(left, key=lambda number: book.traded(keys[number], legs[number].qty) + _cash(legs[number]))
+def _together(order: Sequence[int], needs: Sequence[float], behind: Sequence[int]) -> list[int]:
+    """The stage of each leg in order: it joins the leg before it unless some part of the stage could need more."""
+    done, most = 0, needs[0]
+    for bit in order:
+        done |= 1 << bit
+        most = max(most, needs[done])
+    stages, base, parts, members = list[int](), 0, [0], 0
+    for bit in order:
+        new = [base | part | 1 << bit for part in parts]
+        if members and (behind[bit] & members or any(needs[code] > most + _TINY for code in new)):
+            base, parts, members = base | members, [0], 0
+            stages.append(stages[-1] + 1)
+        else:
+            stages.append(stages[-1] if stages else 0)
+        parts += [part | 1 << bit for part in parts]
+        members |= 1 << bit
+    return stages
+
+
+def _greedy(legs: Sequence[Leg], book: MarginBook, keys: Sequence[str], behind: Sequence[int]) -> list[int]:
+    order, code = list[int](), 0
+    while len(order) < len(legs):
+        best = min(
+            _free(code, behind), key=lambda number: book.traded(keys[number], legs[number].qty) + _cash(legs[number])
+        )
         book.set(keys[best], net=book.net(keys[best]) + legs[best].qty)
-        left.remove(best)
+        code |= 1 << best
         order.append(best)
     return order
+
+
+def _runs(order: Sequence[int], legs: Sequence[Leg], behind: Sequence[int]) -> list[int]:
+    """The stage of each leg in order where there are too many subsets to look at: a run of one side."""
+    stages, members = list[int](), 0
+    for at, number in enumerate(order):
+        turned = at > 0 and (legs[order[at - 1]].qty > 0) != (legs[number].qty > 0)
+        if turned or behind[number] & members:
+            members = 0
+            stages.append(stages[-1] + 1)
+        else:
+            stages.append(stages[-1] if stages else 0)
+        members |= 1 << number
+    return stages

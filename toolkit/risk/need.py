@@ -89,14 +89,22 @@ class Need:
             return 2
         return 1 if held or symbol in book.resting else 0
 
+    def catch_up(self, now_ns: int) -> None:
+        """Do now what the next question would do first, where there is time for it and all is known."""
+        if self._stale or self._looked:
+            shape = self.shape()
+            if not shape.unlisted and shape.underlyings <= self._book.span.keys():
+                self._refresh(now_ns, None)
+
     def after_p(self, symbol: str, side: Side, qty: int, now_ns: int) -> int:
         """Margin in paise of positions, open orders and ``qty`` more units of a listed contract."""
         self._refresh(now_ns, symbol)
         return round(self._open.after(symbol, side.sign * qty) * 100.0)
 
-    def held_p(self, now_ns: int) -> int:
-        """Margin in paise of the positions alone."""
-        self._refresh(now_ns, None)
+    def held_p(self, now_ns: int, *, looked: bool = False) -> int:
+        """Margin in paise of the positions alone; ``looked`` says that :meth:`after_p` was just asked."""
+        if not looked:
+            self._refresh(now_ns, None)
         return round(self._held.total() * 100.0)
 
     def _refresh(self, now_ns: int, extra: str | None) -> None:
@@ -104,6 +112,7 @@ class Need:
         if day != self._day:
             self._day, self._open, self._held = day, MarginBook(), MarginBook()
             self._names, self._keys, self._marks = [], [], np.empty(0)
+            self._all_quoted = False  # the contracts come in another order now: their rows are looked up again
             self._known.clear()
             self._stale = {*book.net, *book.resting}
         if extra is not None and extra not in self._known:

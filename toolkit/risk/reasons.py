@@ -14,11 +14,22 @@ import msgspec
 
 from toolkit.calendar import ist_date
 from toolkit.market.quotes import Quote
-from toolkit.risk.book import RiskBook
+from toolkit.risk.book import RiskBook, reference_p
 from toolkit.risk.limits import CONFIRMABLE, Limits, TradingState
 from toolkit.types import Denial, Instrument, Kind, Order, OrderRequest, OrdType, Side
 
-__all__ = ["CONFIRMABLE", "LARGEST", "RULES", "SCREENED", "Case", "collar_p", "collar_pct", "is_sane"]
+__all__ = [
+    "CONFIRMABLE",
+    "LARGEST",
+    "RULES",
+    "SCREENED",
+    "Case",
+    "around_p",
+    "collar_p",
+    "collar_pct",
+    "is_sane",
+    "repeated",
+]
 
 LARGEST: Final = 10**12
 """No quantity and no price is as large as this."""
@@ -68,16 +79,30 @@ class Case(msgspec.Struct, frozen=True):
         own = 0 if asked is None else self.own_leaves * (asked.price_p or asked.stop_px_p or 0)
         return self.book.open_value_p - own + max(0, (self.qty or 0) - done) * (self.price_p or 0)
 
+    @property
+    def waiting_p(self) -> int | None:
+        """The trigger of a stop order that waits for the market to reach it, None for one that rests at its price."""
+        order, old = self.order, self.replaces
+        if order.ord_type not in (OrdType.STOP, OrdType.STOP_LIMIT) or not is_sane(order.stop_px_p):
+            return None
+        if old is not None:
+            last_p = None if self.quote is None else reference_p(self.quote)
+            before_p = old.request.stop_px_p
+            reached = bool(before_p) and last_p is not None and order.side.sign * (last_p - (before_p or 0)) >= 0
+            if old.cum_qty or reached:
+                return None
+        return order.stop_px_p
+
     def limit(self, name: str) -> int:
         """A limit as it holds for the contract."""
         assert self.instrument is not None
         return self.limits.of(self.instrument.symbol, self.instrument.underlying, name)
 
-    def outside(self, rule: str, bounds: tuple[int, int], what: str) -> Denial | None:
-        """The reason when the price or the trigger lies outside two bounds."""
+    def outside(self, rule: str, bounds: tuple[int, int], what: str, names: tuple[str, ...]) -> Denial | None:
+        """The reason when a price of these names lies outside two bounds."""
         low, high = bounds
         for name, value in (("price", self.order.price_p), ("stop_px", self.order.stop_px_p)):
-            if is_sane(value) and not low <= value <= high:
+            if name in names and is_sane(value) and not low <= value <= high:
                 text = f"{name} {value / 100:.2f} is outside {low / 100:.2f} to {high / 100:.2f} {what}"
                 return Denial(rule, low if value < low else high, value, text)
         return None
@@ -99,13 +124,16 @@ def collar_p(instrument: Instrument, quote: Quote, limits: Limits, *, stock: boo
 
     ``stock`` says that the underlying is a stock; what is not known to be one is held to an index's collar.
     """
-    reference = _reference_p(quote)
-    if reference is None:
-        return None
-    room = math.floor(reference * collar_pct(instrument, limits, stock=stock) / 100.0)
-    if instrument.kind is Kind.OPTION and reference <= limits.option_collar_low_p:
+    reference = reference_p(quote)
+    return None if reference is None else around_p(instrument, reference, limits, stock=stock)
+
+
+def around_p(instrument: Instrument, price_p: int, limits: Limits, *, stock: bool = False) -> tuple[int, int]:
+    """Lowest and highest limit price in paise around a price: the collar, of a stop around its trigger."""
+    room = math.floor(price_p * collar_pct(instrument, limits, stock=stock) / 100.0)
+    if instrument.kind is Kind.OPTION and price_p <= limits.option_collar_low_p:
         room = limits.option_collar_floor_p
-    return max(0, reference - room), reference + room
+    return max(0, price_p - room), price_p + room
 
 
 def collar_pct(instrument: Instrument, limits: Limits, *, stock: bool = False) -> float:
@@ -113,14 +141,6 @@ def collar_pct(instrument: Instrument, limits: Limits, *, stock: bool = False) -
     if instrument.kind is Kind.OPTION:
         return limits.option_collar_pct
     return limits.stock_collar_pct if stock else limits.future_collar_pct
-
-
-def _reference_p(quote: Quote) -> int | None:
-    if quote.ltp_p is not None:
-        return quote.ltp_p
-    if quote.bid_p is not None and quote.ask_p is not None:
-        return (quote.bid_p + quote.ask_p) // 2
-    return None
 
 
 def is_sane(value: object) -> TypeGuard[int]:
@@ -256,6 +276,11 @@ def _stop(c: Case) -> Denial | None:
         return Denial(
             "stop_px", "STOP_LIMIT", "STOP", "stop-loss market orders are withdrawn for options; use STOP_LIMIT"
         )
+    trigger_p, last_p = c.waiting_p, None if c.quote is None else reference_p(c.quote)
+    if trigger_p is not None and last_p is not None and c.order.side.sign * (trigger_p - last_p) <= 0:
+        where = "above" if c.order.side is Side.BUY else "below"
+        text = f"a {c.order.side} stop triggers {where} the last price {last_p / 100:.2f}, was {trigger_p / 100:.2f}"
+        return Denial("stop_px", last_p, trigger_p, text)
     return None
 
 
@@ -270,7 +295,7 @@ def _tick(c: Case) -> Denial | None:
 
 
 def _quoted(c: Case) -> Denial | None:
-    if c.instrument is None or (c.quote is not None and _reference_p(c.quote) is not None):
+    if c.instrument is None or (c.quote is not None and reference_p(c.quote) is not None):
         return None
     text = f"no quote of {c.order.symbol} within {c.limits.max_quote_age_s:g} s"
     return Denial("quote", c.limits.max_quote_age_s, "none", text)
@@ -293,13 +318,20 @@ def _untraded(c: Case) -> Denial | None:
 def _collar(c: Case) -> Denial | None:
     if c.instrument is None or c.quote is None:
         return None
-    bounds = collar_p(c.instrument, c.quote, c.limits, stock=c.instrument.underlying in c.book.stocks)
-    return None if bounds is None else c.outside("collar", bounds, "around the last price")
+    stock, trigger_p = c.instrument.underlying in c.book.stocks, c.waiting_p
+    if trigger_p is not None and reference_p(c.quote) is not None:
+        bounds = around_p(c.instrument, trigger_p, c.limits, stock=stock)
+        return c.outside("collar", bounds, "around its stop_px", ("price",))
+    found = collar_p(c.instrument, c.quote, c.limits, stock=stock)
+    return None if found is None else c.outside("collar", found, "around the last price", ("price",))
+
+
+_BAND: Final = "of the exchange's price band"
 
 
 def _band(c: Case) -> Denial | None:
     bounds = c.book.bands.get(c.order.symbol) if c.instrument is not None else None
-    return None if bounds is None else c.outside("band", bounds, "of the exchange's price band")
+    return None if bounds is None else c.outside("band", bounds, _BAND, ("price", "stop_px"))
 
 
 def _order_value(c: Case) -> Denial | None:
@@ -382,25 +414,30 @@ def _parent(c: Case) -> Denial | None:
 def _duplicate(c: Case) -> Denial | None:
     if c.replaces is not None or "duplicate" in c.order.confirm:
         return None
-    before = c.book.repeated_ns(c.order)
-    window = c.limits.duplicate_window_s
-    if before is None or c.now_ns - before >= window * 1e9:
+    return repeated(c.book.repeated_ns(c.order), c.now_ns, c.limits)
+
+
+def repeated(before_ns: int | None, now_ns: int, limits: Limits) -> Denial | None:
+    """The reason when the same was accepted a moment before."""
+    window = limits.duplicate_window_s
+    if before_ns is None or now_ns - before_ns >= window * 1e9:
         return None
     text = (
-        f"same contract, side, quantity and price {(c.now_ns - before) / 1e9:.3f} s ago; "
+        f"same contract, side, quantity and price {(now_ns - before_ns) / 1e9:.3f} s ago; "
         f"wait {window:g} s to repeat it, or confirm that it is meant"
     )
-    return Denial("duplicate", window, (c.now_ns - before) / 1e9, text)
+    return Denial("duplicate", window, (now_ns - before_ns) / 1e9, text)
 
 
 def _self_match(c: Case) -> Denial | None:
     if c.price_p is None or c.instrument is None:
         return None
     touch = c.book.own_touch_p(c.order.symbol, c.order.side)
-    if touch is None or c.order.side.sign * (c.price_p - touch) < 0:
+    if touch is None or c.waiting_p is not None or c.order.side.sign * (c.price_p - touch) < 0:
         return None
     for cl_ord_id, other in c.book.resting[c.order.symbol].items():
-        if other.side is not c.order.side and other.price_p in (touch, 0):
+        rests = other.side is not c.order.side and c.book.rests(c.order.symbol, other)
+        if rests and other.price_p in (touch, 0):
             at = f"at {other.price_p / 100:.2f}" if other.price_p else "without a price"
             return Denial("self_match", other.price_p, c.price_p, f"would trade against own order {cl_ord_id} {at}")
     return None
@@ -454,11 +491,12 @@ def _unknown(c: Case) -> str:
 
 def _have_p(c: Case) -> int:
     """Funds, with the cash of the day's trades, less the premium that open option buys still have to pay."""
-    assert c.book.funds_p is not None
-    due = c.book.premium_due_p
+    due = 0
     if c.instrument is not None and c.instrument.kind is Kind.OPTION and c.order.side is Side.BUY:
-        due += c.open_value_p - c.book.open_value_p
-    return c.book.funds_p + c.book.cash_and_marks_p() - due
+        due = c.open_value_p - c.book.open_value_p
+    have = c.book.have_p(due)
+    assert have is not None
+    return have
 
 
 def _shown(value: object) -> float | int | str:

@@ -22,7 +22,7 @@ TERMS = (
 ORDER = (
     "now_ns", "state", "open_ns", "close_ns", "qty", "price", "stop", "ord_type", "sign", "messages", "sent", "net",
     "side_open", "open_base", "unpriced", "done", "leaves", "new", "repeated_ns", "confirmed", "own_touch",
-    "armed_ns", "gross", "parent_room", "band_low", "band_high", "volume", "row",
+    "armed_ns", "gross", "parent_room", "band_low", "band_high", "volume", "row", "was_stop",
 )  # fmt: skip
 """What an order and its book say: the places of the second array."""
 
@@ -98,14 +98,18 @@ def screen(terms: Ints, order: Ints, collar_pct: float, values: Floats, stamps: 
             reference, known = (int(np.rint(bid * 100.0)) + int(np.rint(ask * 100.0))) // 2, True
     if not known:
         broken |= 1 << 15
+    was = order[28]
+    waiting = wants_stop and stop > 0 and was >= 0 and not (was > 0 and known and sign * (reference - was) >= 0)
+    if waiting and known and sign * (stop - reference) <= 0:
+        broken |= 1 << 13
     if kind == 1 and (order[26] == 0 or (order[26] < 0 and fresh and not traded)):
         broken |= 1 << 16
     if known:
-        room = int(np.floor(reference * collar_pct / 100.0))
-        if terms[4] != 0 and reference <= terms[16]:
+        around = stop if waiting else reference
+        room = int(np.floor(around * collar_pct / 100.0))
+        if terms[4] != 0 and around <= terms[16]:
             room = terms[17]
-        low, high = max(0, reference - room), reference + room
-        if (price > 0 and not low <= price <= high) or (stop > 0 and not low <= stop <= high):
+        if price > 0 and not max(0, around - room) <= price <= around + room:
             broken |= 1 << 17
     low, high = order[24], order[25]
     if (price > 0 and not low <= price <= high) or (stop > 0 and not low <= stop <= high):
@@ -127,7 +131,7 @@ def screen(terms: Ints, order: Ints, collar_pct: float, values: Floats, stamps: 
             broken |= 1 << 24
     if new != 0 and order[19] & 2 == 0 and order[18] >= 0 and now_ns - order[18] < terms[19]:
         broken |= 1 << 25
-    if price > 0 and order[20] >= 0 and sign * (price - order[20]) >= 0:
+    if price > 0 and not waiting and order[20] >= 0 and sign * (price - order[20]) >= 0:
         broken |= 1 << 26
     if order[10] + messages > terms[15]:
         broken |= 1 << 27

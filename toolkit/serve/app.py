@@ -6,7 +6,9 @@ line. An error is one line of JSON with a code and the request's id.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -123,10 +125,10 @@ def _views(app: FastAPI, station: Station) -> None:
 
     @app.get("/v1/events")
     async def events(request: Request) -> Response:
-        """The journal's public events, gapless."""
-        query = _query(request, "after", "most", "account")
-        after, most = _whole(query, "after", 0), _whole(query, "most", 256)
-        return _json(await station.events(after, min(most, 1000), query.get("account")))
+        """The journal's public events, gapless; ``chain=1`` gives the records as they lie in the file."""
+        query = _query(request, "after", "most", "account", "chain")
+        after, most, chain = _whole(query, "after", 0), _whole(query, "most", 256), _whole(query, "chain", 0)
+        return _json(await station.events(after, min(most, 1000), query.get("account"), chain))
 
     @app.get("/v1/scenarios")
     async def scenarios(request: Request) -> Response:
@@ -239,8 +241,28 @@ async def _body(request: Request) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = _odd_numbers(raw)
+        if found is not None:
+            return found
         text = f"the body is not JSON: {' '.join(str(error).split())[:120]}"
         raise BadOrder("body", "a JSON object", "no JSON", text) from None
+
+
+def _odd_numbers(raw: bytes) -> Any:
+    """A body that is no JSON only for its NaN, Infinity or 1e400: the field with the number is then refused."""
+    odd: list[str] = []
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            odd.append(text)
+        return value
+
+    try:
+        found = json.loads(raw, parse_constant=number, parse_float=number)
+    except (ValueError, RecursionError):
+        return None
+    return found if odd else None
 
 
 async def _act(request: Request, *known: str) -> Mapping[str, Any]:

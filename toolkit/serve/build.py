@@ -15,11 +15,12 @@ import polars as pl
 
 from toolkit import tables
 from toolkit.batch.load import make_strategy
-from toolkit.brokers.closes import past_closes as broker_closes
+from toolkit.brokers.closes import first_closes
 from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.one_act import is_loopback, limits_of, realm_of
 from toolkit.brokers.paper import PaperBroker
 from toolkit.brokers.port import Broker, DayTerms
+from toolkit.brokers.whose import PAPER, by_broker
 from toolkit.calendar import ist_date
 from toolkit.config import Settings, home, share
 from toolkit.errors import BadData, BadSetting, Refused, ToolkitError, nearest
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Built", "Plan", "armed_until", "build"]
 
-PAPER: Final = "PAPER"
 _VOL: Final = 0.15
 _VOL_AGE_S: Final = 10.0
 _SPAN_NS: Final = 30 * 10**9
@@ -118,6 +118,7 @@ class _Maker:
         self.together: Accounts | None = None
         self.filed: dict[str, SpanParams] = {}
         self.day_terms: AskTerms | None = None
+        self.own_terms: dict[str, AskTerms] = {}
         self.closes: AskCloses | None = None
 
     async def make(self) -> Built:
@@ -157,6 +158,7 @@ class _Maker:
         return Sources(
             params=lambda names: spans(hub, self.filed, names),
             day_terms=self.day_terms,
+            own_terms=self.own_terms,
             alerts=self.risk.alerts or ALERTS,
             pairs=MarginPairs(),
             closes=self.closes,
@@ -165,7 +167,7 @@ class _Maker:
     def _file(self, session: Session | None, on: dt.date, market: Broker | None = None) -> None:
         """Take margin parameters and past closes from the store that the settings name, else the session's.
 
-        Closes that no store has are asked of the market's broker.
+        Closes that no store has are asked of the market's broker; where it has none, of the others here.
         """
         from toolkit.store.session import open_session
 
@@ -178,7 +180,8 @@ class _Maker:
             found = {} if store is None else await asyncio.to_thread(past_closes, store, underlying, on)
             if found or market is None:
                 return found
-            return await broker_closes(market, f"{underlying} EQ" if tables.is_share(underlying) else underlying)
+            brokers = (market, *(one for one in self.opened if one.name != market.name))
+            return await first_closes(brokers, f"{underlying} EQ" if tables.is_share(underlying) else underlying)
 
         self.closes = closes
 
@@ -186,7 +189,7 @@ class _Maker:
         """Real accounts, or those of a simulated broker on this machine."""
         seats: list[Seat] = []
         served: list[tuple[str, Broker]] = []
-        for name, accounts in _by_broker(self.plan).items():
+        for name, accounts in by_broker(self.plan.broker, self.plan.accounts, self.plan.live).items():
             broker = connect(name)
             self.opened.append(broker)
             served += await self._bound(broker, accounts)
@@ -195,7 +198,9 @@ class _Maker:
             engine = self._engine(bound, account, limits_of(self.risk, self.engine, is_loopback(bound), account))
             seats.append(Seat(engine=engine, armed_until_ns=0))
         first = self.opened[0]
-        hub = await self._live_hub(await self._feed_broker(first))
+        market = await self._feed_broker(first)
+        self.own_terms = {one.name: one.day_terms for one in self.opened if one.name != market.name}
+        hub = await self._live_hub(market)
         return seats, hub
 
     async def _bound(self, broker: Broker, accounts: Sequence[str]) -> list[tuple[str, Broker]]:
@@ -282,7 +287,7 @@ class _Maker:
             path = journal_path("paper", account, day, str(home()), self.plan.store)
             if path.exists():
                 try:
-                    with Journal(path, account=account, day=day.isoformat()) as journal:
+                    with Journal(path, account=account, day=day.isoformat(), counted=True) as journal:
                         newest = max([newest, *(entry.ts_ns for entry in journal.records())])
                 except ToolkitError:
                     continue  # the engine itself says what is wrong with it
@@ -401,7 +406,7 @@ def armed_until(now_ns: int) -> int:
 def _check(plan: Plan) -> None:
     for name in (plan.broker, plan.feed):
         if name is not None and name not in NAMES:
-            raise BadSetting(f"broker '{name}' is unknown{nearest(name, NAMES)} known: {', '.join(NAMES)}")
+            raise BadSetting(f"broker '{name}' is unknown{nearest(name, NAMES, tell=True)}")
     if plan.broker == "paper" and plan.live:
         raise BadSetting("--live is for a real broker; leave it out on paper")
     if plan.broker != "paper" and (plan.session is not None or plan.at is not None):
@@ -410,21 +415,6 @@ def _check(plan: Plan) -> None:
         raise BadSetting("--feed names a broker with a live market; for a recorded one give --session")
     if plan.feed is not None and plan.session is not None:
         raise BadSetting("--feed and --session are two markets; give one of them")
-
-
-def _by_broker(plan: Plan) -> dict[str, list[str]]:
-    """Accounts by broker: ``ID`` is the plan's broker's, ``BROKER:ID`` another's."""
-    found: dict[str, list[str]] = {plan.broker: []}
-    for text in plan.accounts:
-        broker, colon, account = text.rpartition(":")
-        name = broker if colon else plan.broker
-        if name not in NAMES or name == "paper":
-            raise BadSetting(f"--account {text}: no live broker is called '{name}'{nearest(name, NAMES)}")
-        found.setdefault(name, []).append(account)
-    for account in plan.live:
-        if not plan.accounts and account not in found[plan.broker]:
-            found[plan.broker].append(account)
-    return found
 
 
 async def _money(market: Broker, listed: Sequence[Instrument], underlying: str) -> float | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +16,12 @@ from toolkit.errors import BadData, Refused, Retryable, ToolkitError, Unknown
 from toolkit.serve.alerts import is_loopback
 from toolkit.serve.codes import CLIENT, error_of
 
-__all__ = ["Client", "token_at"]
+__all__ = ["Client", "encoded", "token_at"]
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+_PATIENT: Final = httpx.Timeout(600.0, connect=5.0)
+_LONG: Final = frozenset({"/v1/cancel_all", "/v1/flatten", "/v1/halt"})
+"""Acts that answer when they are done: many cancels at the exchange's pace, children that rest before a chase."""
 _MOST: Final = 64 * 1024 * 1024
 _READ_TRIES: Final = 3
 
@@ -33,6 +38,28 @@ def token_at(path: Path | str) -> str:
         return Path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"token file {path} cannot be read: {type(error).__name__}; is the engine yours?") from None
+
+
+def encoded(body: object) -> bytes:
+    """A body as JSON; a number that is none goes as its text (NaN, Infinity), so that it is refused and not lost.
+
+    Raises
+    ------
+    BadData
+        For a value that JSON cannot carry.
+    """
+    try:
+        return msgspec.json.encode(_said(body))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadData(f"a value cannot be sent: {' '.join(str(error).split())[:120]}") from None
+
+
+def _said(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(Decimal(value))
+    if isinstance(value, Mapping):
+        return {key: _said(one) for key, one in value.items()}
+    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Client:
@@ -121,9 +148,10 @@ class Client:
         content = None
         if body is not None:
             headers["content-type"] = "application/json"
-            content = msgspec.json.encode(body)
+            content = encoded(body)
         try:
-            return await self._http.request(method, path, params=query, content=content, headers=headers)
+            waits = _PATIENT if path in _LONG else _TIMEOUT
+            return await self._http.request(method, path, params=query, content=content, headers=headers, timeout=waits)
         except httpx.ConnectError:
             text = f"no engine answers at {self.url}; start it: toolkit serve"
             raise (Retryable(text) if method == "GET" else Refused(text)) from None

@@ -17,7 +17,7 @@ from toolkit.errors import (
     Unknown,
     UnknownSymbol,
 )
-from toolkit.orders.words import IdTaken, NoOrder
+from toolkit.orders.words import IdTaken, NoOrder, NotListed
 
 __all__ = ["CLIENT", "ERRORS", "VIAS", "code_of", "error_of"]
 
@@ -54,6 +54,8 @@ def error_of(body: Mapping[str, Any]) -> ToolkitError:
     """The error that a running engine's answer stands for; what the gate refused is certainly not placed."""
     code, text = str(body.get("code", "")), str(body.get("text", "the engine refused"))
     kind = _BY_CODE.get(code) or _GATE.get(code, Refused)
+    if kind is UnknownSymbol and body.get("rule"):
+        kind = NotListed  # the same code: an order's symbol
     if issubclass(kind, BadOrder | RiskDenied):
         return kind(str(body.get("rule", "")), body.get("limit", ""), body.get("value", ""), text)
     return kind(text)

@@ -40,6 +40,10 @@ class Metrics:
         if age_s is not None:
             yield _gauge("toolkit_feed_age_seconds", "Age of the newest tick", {}, age_s)
         yield _gauge("toolkit_feed_stale", "Whether the feed is not to be trusted", {}, float(station.hub.is_stale))
+        writes = [seat.engine.pen.slowest_ms for seat in station.seats.values() if seat.engine.pen is not None]
+        slowest = max((ms for ms in writes if ms is not None), default=None)
+        if slowest is not None:
+            yield _gauge("toolkit_journal_write_seconds", "Slowest write of the last minute", {}, slowest / 1e3)
         trading = GaugeMetricFamily("toolkit_trading_state", "Accounts by trading state", labels=["state"])
         orders = GaugeMetricFamily("toolkit_orders", "Orders of the day by status", labels=["status"])
         engines = [seat.engine for seat in station.seats.values()]

@@ -22,6 +22,7 @@ from toolkit.serve.build import Built, Plan, build
 from toolkit.serve.gate import Gate
 from toolkit.serve.listen import Listener, bind
 from toolkit.serve.metrics import Metrics
+from toolkit.serve.pulse import Pulse
 from toolkit.serve.settings import AlertSettings, ApiSettings
 from toolkit.serve.stream import Stream
 
@@ -54,7 +55,9 @@ class Server:
         self.outlet = Outlet(tree.section("alerts", AlertSettings), self.station.halt)
         self.station.tell = self.outlet.put
         stream = Stream(self.station, self.tokens, timer=time.monotonic_ns)
-        throttle = tree.section("engine", EngineSettings).throttle_per_s
+        engine = tree.section("engine", EngineSettings)
+        throttle = engine.throttle_per_s
+        self.pulse = Pulse(engine.stall_s, time.monotonic_ns)
         self.gate = Gate(
             make_app(self.station, self.metrics, stream),
             self.tokens,
@@ -84,6 +87,7 @@ class Server:
         try:
             await self.listener.start()
             self.outlet.start()
+            self.pulse.start()
             for seat in self.station.seats.values():
                 seat.engine.announce(self.url, token_file, self.station.mode)
         except BaseException:
@@ -104,6 +108,7 @@ class Server:
 
     async def stop(self) -> None:
         """Take no more requests, then stop the engines."""
+        await self.pulse.stop()
         await self.listener.stop()
         await self.station.stop()
         await self.outlet.stop()

@@ -8,7 +8,7 @@ from typing import Final
 
 from toolkit.config import home
 from toolkit.orders.effects import Record
-from toolkit.store.journal import Journal
+from toolkit.store.journal import Journal, count_path
 
 __all__ = ["journal_path", "open_day"]
 
@@ -37,32 +37,42 @@ def open_day(path: Path, account: str, now_ns: int, *, simulated: bool = False) 
     Returns
     -------
     journal : Journal
-        Open, its damaged tail cut (``journal.repaired`` records).
+        Open, its damaged tail cut; ``journal.damage`` says what it lost.
     before : list of Record
-        The day before's, when the journal is new and there was one.
+        The day before's, when the journal has no records and there was one.
 
     Raises
     ------
     BadData
-        When a journal is damaged before its tail, or is another account's or day's.
+        When a journal is damaged before its tail or emptied, or is another account's or day's.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if simulated:
         _set_aside(path, account, now_ns)
     earlier = sorted(p for p in path.parent.glob("????-??-??.db") if p.name < path.name)
-    if path.exists() or not earlier:
-        return Journal(path, account=account, day=path.stem), []
-    with Journal(earlier[-1], account=account, day=earlier[-1].stem) as old:
-        records = [entry.record for entry in old.records()]
-        last = old.last_hash
-    return Journal(path, account=account, day=path.stem, prev_hash=last), records
+    journal = Journal(path, account=account, day=path.stem, counted=True)
+    if journal.last_seq or not earlier:
+        return journal, []
+    try:
+        with Journal(earlier[-1], account=account, day=earlier[-1].stem, counted=True) as old:
+            records = [entry.record for entry in old.records()]
+            last = old.last_hash
+        journal.follow(last)
+        if old.damage:
+            own = f", and {journal.damage}" if journal.damage else ""
+            journal.damage = f"{old.damage} of {old.day}{own}"
+    except BaseException:
+        journal.close()
+        raise
+    return journal, records
 
 
 def _set_aside(path: Path, account: str, now_ns: int) -> None:
     if not path.exists():
         return
-    with Journal(path, account=account, day=path.stem) as journal:
+    with Journal(path, account=account, day=path.stem, counted=True) as journal:
         newest = max((entry.ts_ns for entry in journal.records()), default=0)
     if newest > now_ns + _AHEAD_NS:
         number = len(list(path.parent.glob(f"{path.stem}.lived-*"))) + 1
         path.rename(path.with_name(f"{path.stem}.lived-{number}"))
+        count_path(path).unlink(missing_ok=True)

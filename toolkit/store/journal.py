@@ -3,14 +3,17 @@
 Standard ``sqlite3``, one file per account and day, WAL, ``synchronous=FULL``, one writer.
 Every record carries a CRC of its own content and the hash of the record before it, so that
 damage is found and its place is known: a broken *tail* is what a crash may leave, a broken
-*middle* is not and stops the engine. Content is a function of the events alone: no wall clock.
+*middle* is not and stops the engine. A chain that merely ends early looks whole: SQLite goes back
+without a word to the last commit that its log still holds. A count beside the file tells.
+Content is a function of the events alone: no wall clock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256 as _sha256
 from pathlib import Path
@@ -24,7 +27,7 @@ from toolkit import __version__
 from toolkit.errors import BadData, Refused
 from toolkit.orders.effects import Record
 
-__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "entries_of", "verify_file"]
+__all__ = ["GENESIS", "VERSION", "Entry", "Journal", "Verdict", "count_path", "entries_of", "judge", "verify_file"]
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64
@@ -70,9 +73,10 @@ class Entry(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """Outcome of :meth:`Journal.verify`.
 
-    ``state`` is ``sound``, ``broken_tail`` (the records after ``good`` are damaged and no later one
-    is whole: what a crash may leave) or ``broken_middle`` (whole records follow a damaged one, or the file's
-    structure is broken so that nobody can tell).
+    ``state`` is ``sound``, ``short`` (of a file: the chain is whole, and its count knows of later records that are
+    gone), ``broken_tail`` (the records after ``good`` are damaged and no later one is whole: what a crash may leave)
+    or ``broken_middle`` (whole records follow a damaged one, or the file's structure is broken so that nobody can
+    tell).
     """
 
     state: str
@@ -93,28 +97,48 @@ class Journal:
         Whose it is, and the ISO date; an existing file must agree.
     prev_hash : str
         Last hash of the day before, for a new file.
+    counted : bool
+        Keep beside the file how many records it holds (:func:`count_path`), so that records which are gone without
+        a trace are known of too.
+
+    Attributes
+    ----------
+    repaired, missing : int
+        Records that were found damaged at the end and cut, and records that are gone from it, when it was opened.
+    damage : str
+        The same in words, empty when nothing is known to be lost. Whoever opens it is told until a record follows.
 
     Raises
     ------
     BadData
-        When the file is not a journal, is another account's or day's, is of a newer version, or its middle is damaged.
+        When the file is not a journal, is another account's or day's, is of a newer version, or its middle is damaged;
+        when a counted one was emptied.
     Refused
         When another writer holds the file.
     """
 
-    def __init__(self, path: Path | str, *, account: str, day: str, prev_hash: str = GENESIS) -> None:
+    def __init__(
+        self, path: Path | str, *, account: str, day: str, prev_hash: str = GENESIS, counted: bool = False
+    ) -> None:
         self.path = Path(path)
         self.account = account
         self.day = day
         self.repaired = 0
+        self.missing = 0
+        self.damage = ""
         self._untold = 0
         self._seq: int = 0
         self._hash: str = prev_hash
         self._prev_hash: str = prev_hash
+        self._count = _Count(self.path) if counted else None
         self._db = _connect(self.path)
         try:
             self._lock()
             self._open(prev_hash)
+            if self._count is not None:
+                self._count.open()
+                self.missing = max(0, self._count.known - self._seq - self.repaired)
+            self.damage = self._lost()
         except BaseException:
             self._db.close()
             raise
@@ -133,6 +157,8 @@ class Journal:
             When the disk refuses (full, read-only, failing): nothing was written, nothing may be sent.
         """
         seq, last, rows = self._seq, self._hash, []
+        if not records:
+            return seq
         for record in records:
             seq += 1
             row = _row(seq, record, last, VERSION, __version__)
@@ -149,6 +175,8 @@ class Journal:
                 f"journal {self.path} could not be written: {error}; no order leaves, free the disk"
             ) from None
         self._seq, self._hash, self._untold = seq, last, 0
+        if self._count is not None:
+            self._count.write(seq)
         return seq
 
     def records(self, after: int = 0, most: int = -1) -> Iterator[Entry]:
@@ -168,6 +196,23 @@ class Journal:
         """``seq`` of the newest record, 0 before the first."""
         return self._seq
 
+    def follow(self, prev_hash: str) -> None:
+        """Chain a journal without records to the last hash of the day before.
+
+        Raises
+        ------
+        BadData
+            When it has records, or the disk refuses.
+        """
+        if self._seq:
+            raise BadData(f"journal {self.path} has {_records(self._seq)} and cannot be chained anew")
+        try:
+            with self._db:
+                self._db.execute("UPDATE head SET prev_hash = ?", (prev_hash,))
+        except sqlite3.Error as error:
+            raise BadData(f"journal {self.path} could not be written: {error}; free the disk") from None
+        self._prev_hash = self._hash = prev_hash
+
     def verify(self) -> Verdict:
         """Check every record's CRC, hash and link."""
         return _verify(self._db, self._prev_hash)
@@ -177,6 +222,8 @@ class Journal:
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+        if self._count is not None:
+            self._count.close()
 
     def __enter__(self) -> Self:
         return self
@@ -228,6 +275,16 @@ class Journal:
         self.repaired = self._untold = self._db.execute("PRAGMA user_version").fetchone()[0]
         self._seq, self._hash = verdict.good, verdict.last_hash
 
+    def _lost(self) -> str:
+        found = []
+        if self.repaired:
+            found.append(f"{_records(self.repaired)} at the journal's end damaged and cut")
+        if self.missing:
+            found.append(f"{_records(self.missing)} gone from the journal's end")
+        if self._count is not None and self._count.broken:
+            found.append("the count of the journal's records is damaged, some may be gone from its end")
+        return ", and ".join(found)
+
     def _cut(self, good: int, lost: int) -> None:
         """Remove the damaged tail; what cannot be removed cleanly is no tail.
 
@@ -246,6 +303,77 @@ class Journal:
             raise BadData(f"journal {self.path}: {after.text}; no trading from it, restore the file")
 
 
+class _Count:
+    """How many records a journal held when its writer last wrote: in a file of its own, after each commit.
+
+    It is not flushed: a kill of the process loses nothing of it, and after a power cut it may lag behind the journal,
+    which is flushed before. It never runs ahead, so what it knows of was durable.
+
+    Raises
+    ------
+    BadData
+        When the journal it counts was emptied, or is gone and has left its log.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.path = count_path(journal)
+        self.known, self.broken = _counted(self.path)
+        self._file = -1
+        log, empty = journal.with_name(f"{journal.name}-wal"), _size(journal) == 0
+        if empty and _size(log):
+            raise BadData(f"journal {journal} is empty or gone, {log.name} is not; restore it, or move both away")
+        if empty and journal.exists() and (self.known or self.broken):
+            had = _records(self.known) if self.known else "records"
+            raise BadData(f"journal {journal} is empty and had {had}; restore it, or move it away")
+
+    def open(self) -> None:
+        """Be ready to write; only who holds the journal may."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._file = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise BadData(f"{self.path} cannot be opened: {error.strerror}; check the folder and its rights") from None
+
+    def write(self, count: int) -> None:
+        """Write the count down; what cannot be written is only known less of."""
+        text = b"%020d" % count
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, b"%s %08x\n" % (text, _crc32(text)), 0)
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _counted(path: Path) -> tuple[int, bool]:
+    """The count in a file, and whether what is there is no count."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return 0, False
+    except OSError:
+        return 0, True
+    text, _, crc = raw.partition(b" ")
+    if not raw or (len(text) == 20 and text.isdigit() and crc == b"%08x\n" % _crc32(text)):
+        return int(text or b"0"), False
+    return 0, True
+
+
+def count_path(journal: Path) -> Path:
+    """Where the count of a journal's records lies."""
+    return journal.with_name(f"{journal.name}-count")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"
+
+
 def verify_file(path: Path | str) -> Verdict:
     """Check a journal file without changing it.
 
@@ -262,27 +390,31 @@ def verify_file(path: Path | str) -> Verdict:
             head = _lenient(db).execute("SELECT prev_hash FROM head").fetchone()
             if head is None:
                 raise BadData(f"{place} is not a journal: it has no head; restore the file")
-            return _verify(db, str(head[0]))
+            found = _verify(db, str(head[0]))
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Refused(f"journal {place} is held by a running engine; ask that engine, or stop it first") from None
         raise BadData(f"{place} cannot be read as a journal: {error}; check the file and its rights") from None
     except _BROKEN as error:
         raise BadData(f"{place} is not a journal: {_line(error)}; restore the file") from None
+    gone = _counted(count_path(place))[0] - found.good
+    if found.state != "sound" or gone <= 0:
+        return found
+    return msgspec.structs.replace(found, state="short", text=f"{found.text}, and {_records(gone)} after them gone")
 
 
 def entries_of(path: Path | str) -> list[Entry]:
-    """Read every record of a sound journal file without changing it.
+    """Read every record of a journal file whose chain is whole, without changing it.
 
     Raises
     ------
     BadData
-        When it is not a journal, or not sound.
+        When it is not a journal, or is broken.
     Refused
         When a running engine holds it.
     """
     found = verify_file(path)
-    if found.state != "sound":
+    if found.state not in ("sound", "short"):
         raise BadData(f"journal {path} is {found.state}: {found.text}; restore the file")
     with contextlib.closing(sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True, timeout=0.2)) as db:
         return list(_read(_lenient(db), 0))
@@ -332,13 +464,21 @@ def _line(error: BaseException | str) -> str:
 
 
 def _verify(db: sqlite3.Connection, prev_hash: str) -> Verdict:
+    # A damaged page may simply seem to hold fewer records: the file's own bookkeeping tells.
+    try:
+        structure = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except _BROKEN as error:
+        return Verdict("broken_middle", 0, 0, prev_hash, f"unreadable after record 0 ({_line(error)})")
+    if structure != "ok":
+        return Verdict("broken_middle", 0, 0, prev_hash, f"the file's structure is broken ({_line(structure)})")
+    return judge(_read(db, 0), prev_hash)
+
+
+def judge(entries: Iterable[Entry], prev_hash: str) -> Verdict:
+    """Check a chain of records from its first one on: each whole, each linked to the one before it."""
     good, last, total, broken, whole_after, reason = 0, prev_hash, 0, False, False, ""
     try:
-        # A damaged page may simply seem to hold fewer records: the file's own bookkeeping tells.
-        structure = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if structure != "ok":
-            return Verdict("broken_middle", 0, 0, prev_hash, f"the file's structure is broken ({_line(structure)})")
-        for entry in _read(db, 0):
+        for entry in entries:
             total += 1
             own = _whole(entry)
             if broken:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,9 +17,10 @@ import msgspec
 from toolkit.config import home
 from toolkit.errors import BadData, Refused
 
-__all__ = ["Holder", "Lease", "holders"]
+__all__ = ["Holder", "Lease", "holders", "reserved"]
 
 _LONGEST: Final = 4096
+_RESERVED: Final[dict[Path, Lease]] = {}
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,21 +60,12 @@ class Lease:
     def __init__(self, broker: str, account: str, realm: str = "") -> None:
         mark = hashlib.blake2b(f"{broker}|{account}|{realm}".encode(), digest_size=8).hexdigest()
         self.path = _folder() / f"{broker}-{mark}.lock"
-        try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise BadData(f"no lock can be made at {self.path}: {error.strerror}; check the folder") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held = _read(self._file)
-            os.close(self._file)
-            where = f" ({held.url})" if held is not None and held.url else ""
-            raise Refused(
-                f"account {account} at {broker} is held by process {'unknown' if held is None else held.pid}{where} "
-                "on this machine; use that engine, or stop it first"
-            ) from None
         self._holder = Holder(pid=os.getpid(), broker=broker, account=account, home=str(home()))
+        kept = _RESERVED.pop(self.path, None)
+        if kept is None:
+            self._file = self._lock()
+        else:
+            self._file, kept._file = kept._file, -1
         self._write()
 
     def announce(self, url: str, token_file: Path, mode: str) -> None:
@@ -87,6 +80,23 @@ class Lease:
             os.close(self._file)
             self._file = -1
 
+    def _lock(self) -> int:
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BadData(f"no lock can be made at {self.path}: {error.strerror}; check the folder") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held = _read(file)
+            os.close(file)
+            where = f" ({held.url})" if held is not None and held.url else ""
+            raise Refused(
+                f"account {self._holder.account} at {self._holder.broker} is held by process "
+                f"{'unknown' if held is None else held.pid}{where} on this machine; use that engine, or stop it first"
+            ) from None
+        return file
+
     def _write(self) -> None:
         body = msgspec.json.encode(self._holder)
         os.pwrite(self._file, body, 0)
@@ -99,6 +109,30 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+@contextlib.contextmanager
+def reserved(broker: str, accounts: Sequence[str], realm: str = "") -> Iterator[None]:
+    """Take accounts before their engines are made: the next :class:`Lease` of each in this process takes it over.
+
+    So a command is refused before it loads and connects. What nobody took over is let go at the end.
+
+    Raises
+    ------
+    Refused
+        When somebody holds one of them; the text names the process.
+    """
+    held: list[Lease] = []
+    try:
+        for account in dict.fromkeys(accounts):
+            held.append(Lease(broker, account, realm))
+            _RESERVED[held[-1].path] = held[-1]
+        yield
+    finally:
+        for lease in held:
+            if _RESERVED.get(lease.path) is lease:
+                del _RESERVED[lease.path]
+            lease.release()
 
 
 def holders(broker: str | None = None, accounts: Sequence[str] = ()) -> tuple[Holder, ...]:

@@ -35,7 +35,7 @@ def shipped(name: str) -> type[Strategy]:
     """
     if name not in SHIPPED:
         raise BadData(
-            f"no strategy '{name}'{nearest(name, SHIPPED)} shipped: {', '.join(sorted(SHIPPED))};"
+            f"no strategy '{name}'{nearest(name, SHIPPED) or ';'} shipped: {', '.join(sorted(SHIPPED))};"
             f" your own is module:Class or a path to a .py file"
         )
     module, _, attribute = SHIPPED[name].partition(":")

@@ -7,7 +7,7 @@ that happens to its orders, denials and unknowns included, through ``on_report``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -15,7 +15,9 @@ from toolkit.errors import BadData, nearest
 from toolkit.market.view import View
 from toolkit.types import ExecutionReport, Intent
 
-__all__ = ["Param", "Strategy", "checked_params"]
+__all__ = ["BadParam", "Param", "Strategy", "checked_params"]
+
+_SHOWN: Final = 60
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,18 +71,40 @@ class Strategy:
         """Continue from what :meth:`state` gave."""
 
 
+class BadParam(BadData):
+    """A parameter does not exist, is of a wrong type or out of bounds.
+
+    Parameters
+    ----------
+    rule : str
+        The parameter.
+    limit, value : object
+        What it must be, and what it was.
+    text : str
+        One line that says both.
+    """
+
+    def __init__(self, rule: str, limit: object, value: object, text: str) -> None:
+        super().__init__(text)
+        self.rule = rule
+        self.limit = limit
+        self.value = value
+
+
 def checked_params(owner: str, params: Mapping[str, Param], values: Mapping[str, object]) -> dict[str, Any]:
     """Check given values against declared parameters and fill in the defaults.
 
     Raises
     ------
-    BadData
+    BadParam
         For a parameter that does not exist (names the nearest), of a wrong type or out of bounds.
     """
     chosen: dict[str, Any] = {key: p.default for key, p in params.items()}
     for key, value in values.items():
         if key not in params:
-            raise BadData(f"{owner} has no parameter '{key}'{nearest(key, params)} known: {', '.join(sorted(params))}")
+            known = sorted(params)
+            text = f"{owner} has no parameter {_cut(key)}{nearest(key, known, tell=True)}"
+            raise BadParam("parameter", ", ".join(known), _cut(key), text)
         chosen[key] = _checked(owner, key, params[key], value)
     return chosen
 
@@ -99,12 +123,21 @@ def _checked(owner: str, key: str, param: Param, value: object) -> Any:
         else:
             typed = want(value)  # type: ignore[call-overload,arg-type]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadData(f"{where} must be {want.__name__} ({param.unit}), was {value!r}") from None
+        limit, shown = f"{want.__name__} ({param.unit})", _cut(value)
+        raise BadParam(key, limit, shown, f"{where} must be {limit}, was {shown}") from None
     if param.choices and typed not in param.choices:
-        raise BadData(f"{where} must be one of {', '.join(param.choices)}, was {value!r}")
+        limit, shown = ", ".join(param.choices), _cut(value)
+        raise BadParam(key, limit, shown, f"{where} must be one of {limit}, was {shown}")
     if isinstance(typed, (int, float)) and not isinstance(typed, bool):
         low = -float("inf") if param.low is None else param.low
         high = float("inf") if param.high is None else param.high
         if not low <= typed <= high:
-            raise BadData(f"{where} must lie in [{low:g}, {high:g}] {param.unit}, was {value!r}")
+            limit, shown = f"[{low:g}, {high:g}] {param.unit}", _cut(value)
+            raise BadParam(key, limit, shown, f"{where} must lie in {limit}, was {shown}")
     return typed
+
+
+def _cut(value: object) -> str:
+    """A value as one short line."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import select
@@ -216,6 +217,8 @@ class Sim:
         words += ["--profile", "unlimited"] if kind == "kite" else ["--set", "rates=off"]
         self.process, self.ready = parent.start(words, self.env, folder / "sim.err")
         self.account = self.ready["account"]
+        self._read, self._rows = 0, list[dict[str, Any]]()
+        self._orders: dict[str, dict[str, Any]] = {}
 
     def control(self, method: str, name: str, body: dict | None = None) -> Any:
         request = urllib.request.Request(
@@ -234,17 +237,21 @@ class Sim:
         self.control("DELETE", "faults")
 
     def rows(self) -> list[dict[str, Any]]:
-        whole, _, _ = self.path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in whole.split(b"\n")] if whole else []
+        """Its record as it stands: what was written since the last look is read."""
+        with self.path.open("rb") as record:
+            record.seek(self._read)
+            whole, end, _ = record.read().rpartition(b"\n")
+        self._read += len(whole) + len(end)
+        new = [json.loads(line) for line in whole.split(b"\n")] if whole else []
+        self._rows += new
+        for order in (self._order(row) for row in new if row["kind"] == "order"):
+            self._orders[order["order_id"]] = order
+        return self._rows
 
     def orders(self) -> dict[str, dict[str, Any]]:
         """The newest row of each order by the broker's id, in one set of words."""
-        found: dict[str, dict[str, Any]] = {}
-        for row in self.rows():
-            if row["kind"] == "order":
-                order = self._order(row)
-                found[order["order_id"]] = order
-        return found
+        self.rows()
+        return dict(self._orders)
 
     def _order(self, row: dict[str, Any]) -> dict[str, Any]:
         if self.dialect == "kite":
@@ -521,9 +528,10 @@ class Rig:
     def __init__(self, parent: Parent, folder: Path) -> None:
         self.parent, self.folder = parent, folder
         self.running: list[Any] = []
+        self._number = itertools.count()
 
     def sim(self, dialect: str, *options: str) -> Sim:
-        self.running.append(Sim(self.parent, self.folder / f"sim{len(self.running)}", dialect, *options))
+        self.running.append(Sim(self.parent, self.folder / f"sim{next(self._number)}", dialect, *options))
         return self.running[-1]
 
     def nem(self, sim: Sim) -> Nem:
@@ -533,6 +541,12 @@ class Rig:
     def desk(self, sim: Sim, folder: str = "desk", **settings: Any) -> Desk:
         self.running.append(Desk(self.parent, self.folder / folder, sim, **settings))
         return self.running[-1]
+
+    def floor(self, dialect: str) -> Floor:
+        """A simulated broker, a relay before it and an engine on it, not started."""
+        sim = self.sim(dialect)
+        nem = self.nem(sim)
+        return Floor(self, sim, nem, self.desk(sim, f"desk{next(self._number)}", nem=nem, rules=WIDE), dialect)
 
     def ready(self, desk: Desk, sim: Sim, seconds: float = 30, **more: Any) -> Verdict:
         """Wait until nothing is unknown or in flight and give the verdict."""
@@ -548,8 +562,8 @@ class Rig:
         return found
 
     def close(self) -> None:
-        for one in reversed(self.running):
-            one.stop()
+        while self.running:
+            self.running.pop().stop()
 
 
 @dataclass
@@ -573,25 +587,44 @@ def parent():
     made.stop()
 
 
+class Floors:
+    """The floor of one dialect, built anew after a quarter of an hour: the market leaves the tests' prices."""
+
+    def __init__(self, parent: Parent, folder: Path, dialect: str) -> None:
+        self.parent, self.folder, self.dialect = parent, folder, dialect
+        self._number = itertools.count()
+        self._rig: Rig | None = None
+        self._floor: Floor | None = None
+        self._until = 0.0
+
+    def get(self) -> Floor:
+        if self._floor is None or time.monotonic() > self._until:
+            self.close()
+            self._rig = Rig(self.parent, self.folder / f"rig{next(self._number)}")
+            self._floor, self._until = self._rig.floor(self.dialect), time.monotonic() + 900
+        return self._floor
+
+    def close(self) -> None:
+        if self._rig is not None:
+            self._rig.close()
+
+
 @pytest.fixture(scope="session")
-def _floor(parent, dialect, tmp_path_factory):
-    made = Rig(parent, tmp_path_factory.mktemp(f"floor-{dialect}"))
-    try:
-        sim = made.sim(dialect)
-        nem = made.nem(sim)
-        yield Floor(made, sim, nem, made.desk(sim, nem=nem, rules=WIDE), dialect)
-    finally:
-        made.close()
+def _floors(parent, dialect, tmp_path_factory):
+    made = Floors(parent, tmp_path_factory.mktemp(f"floor-{dialect}"), dialect)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def floor(_floor):
+def floor(_floors):
     """The shared floor: no faults, the engine up and ready, trading active."""
-    _floor.sim.clear()
-    if not _floor.desk.runs:
-        _floor.desk.start()
-    yield _floor
-    _floor.sim.clear()
+    found = _floors.get()
+    found.sim.clear()
+    if not found.desk.runs:
+        found.desk.start()
+    yield found
+    found.sim.clear()
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class Judge(PaperBroker):
     """A broker that outlives the engines that use it: its own book is the truth, its faults are scripted.
 
     ``faults`` are taken one by one by the calls of their kind: ``cut-before`` (nothing arrives, no answer),
-    ``cut-after`` (arrives, no answer), ``refuse``, ``auth``, ``hang``, ``late:SECONDS`` (arrives, no answer, and the
+    ``cut-after`` (arrives, no answer), ``refuse``, ``refuse-after`` (arrives all the same), ``auth``, ``hang``, ``late:SECONDS`` (arrives, no answer, and the
     book shows it that much later).
     """
 
@@ -142,6 +142,8 @@ class Judge(PaperBroker):
         if fault.startswith("late:"):
             self.hidden[cl_ord_id] = self.hours.now_ns + int(float(fault[5:]) * 1e9)
         found = await act()
+        if fault == "refuse-after":
+            raise Refused("the broker says no, and keeps it")
         if fault in ("cut-after",) or fault.startswith("late:"):
             raise Unknown("the line was cut")
         return found

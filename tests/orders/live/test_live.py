@@ -94,23 +94,6 @@ async def test_a_hanging_call_is_unknown_after_its_time(pit):
     assert "did not answer" in order.text
 
 
-async def test_a_person_may_resend_an_unknown_order_after_seeing_the_worst_case(pit):
-    p = pit()
-    engine = await p.open()
-    p.broker.faults["place"] = ["cut-before"]
-    await engine.place(p.buy("A1"))
-    with pytest.raises(Refused, match=r"BUY 150 .*, position 150"):
-        await engine.resend("A1", "yes")
-    again = await engine.resend("A1", engine.worst_case("A1"))
-    assert again.ord_status in (OrdStatus.NEW, OrdStatus.PENDING_NEW)
-    assert again.cl_ord_id != "A1"
-    assert engine.core.orders["A1"].ord_status is OrdStatus.UNKNOWN
-    assert engine.core.book.open_qty(p.call, Side.BUY) == 150
-    with pytest.raises(Refused, match="not unknown"):
-        await engine.resend(again.cl_ord_id, "x")
-    assert [e.payload["act"] for e in engine.events() if e.kind == "act"] == ["resend"]
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_killed_at_any_moment_it_recovers_to_the_brokers_book(pit, seed):
     """R01: kills in a stream of orders, changes and cancels; the verdict is the judge's record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -95,3 +96,121 @@ async def test_flatten_never_reverses_a_position_that_was_closed_elsewhere(pit):
     orders = await p.hours.during(engine.flatten("late"))
     assert orders == ()
     assert engine.core.book.state is TradingState.HALTED
+
+
+async def hold(p, units):
+    """A long position, bought at the offer."""
+    p.quotes(qty=15000)
+    await p.hours.during(p.engine.place(p.buy("L1", None, ord_type=OrdType.MARKET, order_qty=units)))
+    await p.hours.calm()
+    p.quotes(qty=15000)
+    assert p.engine.core.book.net == {p.call: units}
+
+
+def sell(p, cl_ord_id, price_p, **more):
+    return p.buy(cl_ord_id, price_p, side=Side.SELL, **more)
+
+
+async def test_a_halt_keeps_of_two_resting_exits_what_cannot_reverse_the_position(pit):
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    for name, price_p, qty in (("T1", 11000, 75), ("T2", 10500, 150), ("T3", 10700, 75)):
+        await engine.place(sell(p, name, price_p, order_qty=qty))
+    await p.hours.calm()
+    await p.hours.during(engine.halt("enough"))
+    await p.hours.calm()
+    assert [o.cl_ord_id for o in engine.core.open_orders()] == ["T2"], "the nearest, for all that is held"
+    told = [e.payload["text"] for e in engine.events() if e.kind == "alarm" and e.payload["kind"] == "protection"]
+    assert told == ["halted: T2 protect positions and stay; they may only reduce"]
+    p.verdict()
+
+
+async def test_flatten_waits_for_its_cancels_before_the_first_child(pit, monkeypatch):
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    await engine.place(sell(p, "T1", 11000, order_qty=150))
+    cancel = p.broker.cancel
+
+    async def slow(cl_ord_id):
+        await p.hours.sleep(1.5)
+        return await cancel(cl_ord_id)
+
+    monkeypatch.setattr(p.broker, "cancel", slow)
+    orders = await p.hours.during(engine.flatten("end of day"))
+    assert [(o.request.order_qty, o.ord_status) for o in orders] == [(150, OrdStatus.FILLED)]
+    assert engine.core.book.net == {}
+    assert engine.core.orders["T1"].ord_status is OrdStatus.CANCELED
+
+
+async def test_a_child_rests_before_it_is_chased_and_patience_counts_in_time(pit):
+    """Eight times as much is held as the market shows, and the market takes more only each fourth second."""
+    p = pit()
+    engine = await p.open()
+    await hold(p, 600)
+    p.quotes(qty=75)
+    began = p.hours.mono_ns
+
+    async def market():
+        for n in itertools.count():
+            await p.hours.sleep(4.0)
+            p.quotes(100.0 - n % 2, qty=75)
+
+    task = asyncio.ensure_future(market())
+    orders = await p.hours.during(engine.flatten("end of day"))
+    task.cancel()
+    assert engine.core.book.net == {}
+    assert "flatten" not in p.alarms()
+    placed = [at for kind, name, at in p.broker.sent if kind == "place" and name in {o.cl_ord_id for o in orders}]
+    assert min(b - a for a, b in itertools.pairwise(placed)) >= 2 * 10**9, "each rested"
+    assert 25 * 10**9 < p.hours.mono_ns - began < 60 * 10**9
+    assert {o.ord_status for o in orders} <= {OrdStatus.FILLED, OrdStatus.CANCELED}
+    p.verdict()
+
+
+async def test_flatten_gives_up_after_its_patience_and_tells_what_is_left(pit):
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    p.market(100.0, 0.0)
+    began = p.hours.mono_ns
+    orders = await p.hours.during(engine.flatten("end of day"))
+    assert 30 * 10**9 <= p.hours.mono_ns - began < 40 * 10**9
+    assert {o.ord_status for o in orders} == {OrdStatus.CANCELED}
+    texts = [e.payload["text"] for e in engine.events(most=10**6) if e.kind == "alarm"]
+    last = orders[-1].cl_ord_id
+    assert texts[-1] == (
+        f"not closed: +150 {p.call} (its last order {last} is canceled); look at the last orders, or close at the broker"
+    )
+    assert engine.core.open_orders() == ()
+    p.verdict()
+
+
+async def test_flatten_sends_nothing_beside_a_child_whose_answer_is_unknown(pit):
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    p.broker.muted = True
+    p.broker.faults["place"] = ["late:8"]
+    p.market(100.0, 0.0)
+    task = asyncio.ensure_future(engine.flatten("end of day"))
+    await p.hours.run(7)
+    assert sum(kind == "place" for kind, _, _ in p.broker.sent) == 2, "the position's own and one child"
+    p.quotes()
+    await p.hours.during(task)
+    assert engine.core.book.net == {}
+    assert sum(kind == "place" for kind, _, _ in p.broker.sent) == 2
+    p.verdict()
+
+
+async def test_flatten_says_that_the_positions_cannot_be_read(pit):
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    p.broker.link = "down"
+    assert await p.hours.during(engine.flatten("end of day")) == ()
+    texts = [e.payload["text"] for e in engine.events() if e.kind == "alarm"]
+    assert texts[-1].startswith(
+        "the broker's positions cannot be read (the broker does not answer); look at the broker"
+    )

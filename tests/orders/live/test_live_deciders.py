@@ -12,7 +12,7 @@ from toolkit.market.quotes import key_of
 from toolkit.orders.core import Core
 from toolkit.orders.engine import Engine
 from toolkit.orders.monitor import Monitor
-from toolkit.risk.limits import TradingState
+from toolkit.risk.limits import Limits, TradingState
 from toolkit.sim.exchange import SimExchange
 from toolkit.strategies.protocol import Strategy
 from toolkit.types import Cancel, ExecType, OrdStatus, OrdType, Place, Side, Target
@@ -183,8 +183,6 @@ async def test_a_strategy_that_fails_is_stopped_and_named_and_the_engine_goes_on
 async def test_margin_is_asked_before_a_strategys_order(pit):
     p = pit(limits=None)
     p.more = {}
-    from toolkit.risk.limits import Limits
-
     p.limits = Limits(check_margin=True, max_messages_per_s=1000)
     p.broker._funds_p = 100_00
     engine = await p.open()
@@ -326,3 +324,59 @@ async def test_a_strategys_order_is_timed_from_its_decision_to_its_fill(pit):
     assert {name: h.n for name, h in monitor.latency().items()} == {
         "risk": 1, "journal": 1, "wire": 1, "ack": 1, "fill": 1, "total": 1
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["twap duration_s=8 slices=4", "chase", "sniper", "legs kind=entry"])
+async def test_nothing_asked_for_during_a_halt_trades_after_it(pit, text):
+    p = pit()
+    engine = await p.open()
+    await engine.halt("enough")
+    parent = await engine.place_algo([p.buy("T1", 10100, order_qty=150)], text)
+    assert parent.ord_status is OrdStatus.DENIED
+    assert [d.rule for d in engine.core.denials["T1"]] == ["halted"]
+    await p.hours.during(engine.resume("go on"))
+    for _ in range(5):
+        await p.hours.run(1)
+        p.quotes()
+    assert p.broker.sent == []
+    assert (await engine.place_algo([p.buy("T1", 10100, order_qty=150)], text)).ord_status is OrdStatus.DENIED
+    await p.crash()
+    engine = await p.open()
+    assert engine.deciders.parents.running == {}
+    assert engine.core.orders["T1"].ord_status is OrdStatus.DENIED
+
+
+async def test_the_broker_is_asked_about_margin_only_for_a_parent_that_the_rules_let_pass(pit):
+    p = pit(limits=Limits(max_order_lots=2, max_messages_per_s=1000))
+    p.broker._funds_p = 100_00
+    engine = await p.open()
+    asked = []
+
+    async def order_margins(requests):
+        asked.append(len(requests))
+        return await margin_of(9999.0)(requests)
+
+    p.broker.order_margins = order_margins
+    large = await engine.place_algo([p.buy("T1", 10100, order_qty=225)], "twap")
+    assert [d.rule for d in engine.core.denials["T1"]] == ["max_order_lots"]
+    assert (large.ord_status, asked) == (OrdStatus.DENIED, [])
+    await engine.place_algo([p.buy("T2", 10100), p.buy("T3", 10100, symbol=p.put)], "legs")
+    assert [d.rule for d in engine.core.denials["T2"]] == ["margin"]
+    assert asked == [2], "the legs together"
+    assert engine.checks.short == ()
+    assert p.broker.sent == []
+
+
+async def test_an_algorithm_works_beside_an_own_stop_that_waits(pit):
+    p = pit()
+    engine = await p.open()
+    await engine.place(p.buy("A1", 10100))
+    await p.hours.calm()
+    stop = p.buy("S1", 6500, side=Side.SELL, ord_type=OrdType.STOP_LIMIT, stop_px_p=7000)
+    await engine.place_algo([stop], "stop")
+    await p.hours.run(1)
+    assert [o.request.stop_px_p for o in engine.core.open_orders()] == [7000]
+    await engine.place_algo([p.buy("T1", 10100, order_qty=150)], "twap duration_s=4 slices=1 style=cross")
+    await p.hours.run(2)
+    assert engine.core.orders["T1"].ord_status is OrdStatus.FILLED
+    p.verdict()
