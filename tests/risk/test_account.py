@@ -162,7 +162,8 @@ def test_the_exchange_s_position_limit():
     over = Greek(delta=0.0, gamma=0.0, vega=0.0, theta=0.0, gross_delta=4001.0, level=25_000.0)
     assert rules.watch(at(10), Facts(greeks={"NIFTY": over})).text == "gross delta of NIFTY is 100.0% of Rs 10 crore"
     unknown = Greek(delta=0.0, gamma=0.0, vega=0.0, theta=0.0, gross_delta=None, level=25_000.0)
-    assert book_of('[[rule]]\nkind = "position_limit"').watch(at(10), Facts(greeks={"NIFTY": unknown})) is not None
+    found = book_of('[[rule]]\nkind = "position_limit"').watch(at(10), Facts(greeks={"NIFTY": unknown}))
+    assert found.text == "gross delta of NIFTY is unknown, at most Rs 10000 crore"
 
 
 def test_several_accounts_lose_together():

@@ -423,7 +423,7 @@ class LiveEngine:
 
     async def _open(self) -> None:
         """Open the day's journal and rebuild the core from it, or from the close of the day before."""
-        now_ns = self.now_ns()
+        now_ns, heard = self.now_ns(), self.core.book.quotes
         path = journal_path(self.broker.name, self.account, ist_date(now_ns), self._realm, self._folder)
         journal, before = open_day(path, self.account, now_ns, simulated=bool(self._realm))
         self._pen = Pen(journal, self.mono, round(self.settings.stall_s * 1e9), self.stall.slow)
@@ -436,6 +436,7 @@ class LiveEngine:
         else:
             self.core = Core(self.account, broker=self.broker.name, limits=self.limits)
             effects += first_records(self.core, now_ns, before)
+        self.core.book.quotes = heard  # the feed spoke before: it may say nothing more of a contract for long
         self.core.gate = self.checks.gate
         self.core.book.answered = True
         self.opened_seq = journal.last_seq

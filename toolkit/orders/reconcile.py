@@ -281,7 +281,7 @@ def unjournaled(differences: Iterable[Difference]) -> str:
     if not names:
         return ""
     count = "1 order" if len(names) == 1 else f"{len(names)} orders"
-    more = ", ..." if len(names) > _NAMED else ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{count} in the broker's book and not in the journal, taken in: {', '.join(names[:_NAMED])}{more}"
 
 

@@ -149,11 +149,11 @@ class Station:
 
     async def start(self) -> None:
         """Start the market and every engine; returns when all are reconciled and accepting."""
-        self.hub.start()
         try:
-            for seat in self.seats.values():
-                engine = seat.engine
+            for engine in (seat.engine for seat in self.seats.values()):  # before the feed's first word of a contract
                 self.hub.feed_to(relabelled(engine.on_quotes, self.hub.listed, await engine.broker.instruments()))
+            self.hub.start()
+            for seat in self.seats.values():
                 await seat.engine.start()
                 seat.begin()
             self.routes.recall()

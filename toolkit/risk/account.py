@@ -176,7 +176,8 @@ def position_limit(s: Scene, p: PositionLimit) -> Reading | None:
         ):
             share = float("inf") if delta is None or level is None else delta * level * 100.0 / max(1, limit)
             if share > worst:
-                worst, what = share, f"{name} delta of {underlying} is {share:.1%} of Rs {limit / 10**9:.0f} crore"
+                shown = "unknown, at most" if share == float("inf") else f"{share:.1%} of"
+                worst, what = share, f"{name} delta of {underlying} is {shown} Rs {limit / 10**9:.0f} crore"
     return Reading(worst, 1.0, float(p.rearm), what, f"it is at most {p.rearm:.0%}; {_CLOSING}")
 
 

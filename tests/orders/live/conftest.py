@@ -275,10 +275,12 @@ class Pit:
         keys = [key_of(i) for i in self.instruments]
         return keys, [middle - 0.5] * n, [qty] * n, [middle + 0.5] * n, [qty] * n, [middle] * n
 
-    async def open(self, *, watching=True, **more):
+    def fields(self, **more) -> dict:
         fields = {"limits": self.limits, "clock": self.hours.wall, "mono": self.hours.mono, "sleep": self.hours.sleep}
-        fields |= {"engine": EngineSettings(**self.settings), "folder": self.folder} | self.more | more
-        self.engine = LiveEngine(self.broker, "ACC", **fields)
+        return fields | {"engine": EngineSettings(**self.settings), "folder": self.folder} | self.more | more
+
+    async def open(self, *, watching=True, **more):
+        self.engine = LiveEngine(self.broker, "ACC", **self.fields(**more))
         await self.engine.start(watching=watching)
         await self.hours.calm()
         return self.engine

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from toolkit.errors import BadData, Refused
+from toolkit.orders.live import LiveEngine
 from toolkit.risk.limits import TradingState
 from toolkit.store.journal import verify_file
 from toolkit.store.lease import Lease
@@ -27,6 +28,20 @@ async def test_an_order_is_journaled_sent_once_filled_and_told(pit):
     assert [e.seq for e in engine.events()] == list(range(1, engine.journal.last_seq + 1))
     assert p.broker.sent[0][:2] == ("place", "A1")
     p.verdict()
+
+
+async def test_what_the_feed_said_before_an_engine_was_up_still_counts(pit):
+    p = pit()
+    engine = await p.open()
+    await engine.place(p.buy("A1", 10100))
+    await p.hours.calm()
+    await p.crash()
+    p.engine = LiveEngine(p.broker, "ACC", **p.fields())
+    p.shown(120.0, 15000.0)  # a feed tells a contract when it is asked for it, and then may stay silent
+    await p.engine.start()
+    assert p.engine.core.book.mark(p.instruments[0]) == 120.0
+    await p.engine.new_day()
+    assert p.engine.core.book.mark(p.instruments[0]) == 120.0
 
 
 async def test_nothing_leaves_before_its_record_is_durable(pit, monkeypatch):
