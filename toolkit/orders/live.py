@@ -318,14 +318,14 @@ class LiveEngine:
 
     async def settle(self, cl_ord_ids: Iterable[str], seconds: float | None = None) -> None:
         """Ask after orders until each has a definite state or the time is up."""
-        names = list(cl_ord_ids)
-        waited, most = 0.0, self.settings.answer_s if seconds is None else seconds
-        while True:
-            await self.books.ask([name for name in names if self.core.orders[name].ord_status in _WAITING])
-            if not any(self.core.orders[name].ord_status in _WAITING for name in names) or waited >= most:
+        until_ns = self.mono() + round((self.settings.answer_s if seconds is None else seconds) * 1e9)
+        left = self._waiting(cl_ord_ids)
+        while left:
+            await self.books.ask(left)
+            left = self._waiting(left)
+            if not left or self.mono() >= until_ns:
                 return
             await self.sleep(self.settings.poll_s)
-            waited += self.settings.poll_s
 
     async def resend(self, cl_ord_id: str, confirm: str) -> Order:
         """Send an unknown order again under a new id: a person's deliberate act, never the machine's.
@@ -453,6 +453,9 @@ class LiveEngine:
             effects += self.core.set_state(now_ns, TradingState.HALTED, FLAG, cancel=False)
             effects += self.alarm("halt", f"trading halted: {FLAG}")
         await self.perform(effects)
+
+    def _waiting(self, cl_ord_ids: Iterable[str]) -> list[str]:
+        return [name for name in cl_ord_ids if self.core.orders[name].ord_status in _WAITING]
 
     async def _land(self) -> None:
         """Let what was decided leave, and wait briefly for the answers."""

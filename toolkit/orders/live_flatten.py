@@ -1,7 +1,8 @@
-"""Closing every position of one account: reduce-only children, one at a time, until the broker says flat."""
+"""Closing every position of one account: reduce-only children, shorts first, until the broker says flat."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,7 +26,6 @@ class _Closing(msgspec.Struct):
 
     least: int
     since_ns: int | None = None
-    tried_ns: int = 0
     over: bool = False
     why: str = ""
 
@@ -33,9 +33,10 @@ class _Closing(msgspec.Struct):
 class Flatten:
     """One closing of everything.
 
-    The orders in the way are cancelled first, and the cancels answered. A child rests for ``[engine] rest_s``
-    before it is withdrawn and placed at the new price; a position that is no smaller after ``[engine] patience_s`` is
-    given up. The broker's net is read before each child, and what is left is told at the end.
+    The orders in the way are cancelled first, and the cancels answered. Then every short position has a child at
+    work at once, and every long one when no short is left. A child rests for ``[engine] rest_s`` before it is
+    withdrawn and placed at the new price; a position that is no smaller after ``[engine] patience_s`` is given up.
+    The broker's net is read before each round of children, and what is left is told at the end.
 
     Parameters
     ----------
@@ -57,11 +58,10 @@ class Flatten:
         await engine.brakes.stop_parents()
         await self._clear({p.symbol for p in await self._held() or ()})
         for _ in range(_ROUNDS):
-            held = await self._held()
-            left = self._left(held or [])
+            left = self._left(await self._held() or [])
             if not left:
                 break
-            await self._child(min(left, key=lambda p: (p.net_qty > 0, self._closing[_key(p)].tried_ns, p.symbol)))
+            await self._round([p for p in left if p.net_qty < 0] or left)
         await self._tell()
 
     async def _clear(self, symbols: set[str]) -> None:
@@ -98,32 +98,37 @@ class Flatten:
                 left.append(position)
         return left
 
-    async def _child(self, position: Held) -> None:
-        """Send the next child of a position and see it to its end."""
+    async def _round(self, positions: list[Held]) -> None:
+        """Send the next child of each position, all at once, and see them to their end."""
+        engine = self._engine
+        sent = await asyncio.gather(*[self._child(position) for position in positions])
+        children = {_key(p): name for p, name in zip(positions, sent, strict=True) if name is not None}
+        await self._rest([name for name in children.values() if engine.core.orders[name].is_open])
+        for key, name in children.items():
+            order = engine.core.orders[name]
+            said = f": {order.text}" if order.text else ""
+            self._closing[key].why = f"its last order {name} is {order.ord_status}{said}"
+        if not any(engine.core.orders[name].cum_qty for name in children.values()):
+            await self._look() if len(children) < len(positions) else await engine.sleep(_AGAIN_S)
+
+    async def _child(self, position: Held) -> str | None:
+        """Send the next child of a position; None when nothing may be sent now."""
         engine, found = self._engine, self._closing[_key(position)]
-        found.tried_ns = engine.mono()
-        found.since_ns = found.tried_ns if found.since_ns is None else found.since_ns
+        found.since_ns = engine.mono() if found.since_ns is None else found.since_ns
         await engine.books.list_terms([position.symbol])
         instrument = engine.core.book.instruments.get(position.symbol)
         if instrument is None:
             found.over, found.why = True, "it is not listed"
-            return
+            return None
         room = self._room(position)
         if room <= 0:
             found.why = "an order against it may still trade, or the books differ"
-            await self._look()
-            return
+            return None
         await engine.brakes.pace(instrument.exchange)
         request = self._request(position, instrument, room)
-        order = await engine.place(request)
         self.sent.append(request.cl_ord_id)
-        if order.is_open:
-            order = await self._rest(request.cl_ord_id)
-        found.why = f"its last order {order.cl_ord_id} is {order.ord_status}" + (
-            f": {order.text}" if order.text else ""
-        )
-        if not order.cum_qty:
-            await engine.sleep(_AGAIN_S)
+        await engine.place(request)
+        return request.cl_ord_id
 
     def _room(self, position: Held) -> int:
         """Units that may be sent now: of those held here too, what no open order may still take."""
@@ -161,22 +166,20 @@ class Flatten:
             self._fault = str(error)
         await engine.sleep(_AGAIN_S)
 
-    async def _rest(self, name: str) -> Order:
-        """Let a child trade for ``rest_s``, then withdraw what is left of it. An unknown one is left to the books."""
-        engine = self._engine
-        settings, orders, waited = engine.settings, engine.core.orders, 0.0
-        await engine.settle([name])
-        while _resting(orders[name]) and waited < settings.rest_s:
-            await engine.sleep(settings.poll_s)
-            waited += settings.poll_s
-            await engine.books.ask([name])
-        if _resting(orders[name]):
-            left = orders[name].leaves_qty
-            text = f"{left} units not traded in {settings.rest_s:g} s; withdrawn to be placed nearer"
+    async def _rest(self, names: list[str]) -> None:
+        """Let children trade for ``rest_s``, then withdraw what is left. An unknown one is left to the books."""
+        engine, orders, rest_s = self._engine, self._engine.core.orders, self._engine.settings.rest_s
+        until_ns = engine.mono() + round(rest_s * 1e9)
+        await engine.settle(names)
+        while (open_ones := [n for n in names if _resting(orders[n])]) and engine.mono() < until_ns:
+            await engine.sleep(engine.settings.poll_s)
+            await engine.books.ask(open_ones)
+        for name in open_ones:
+            text = f"{orders[name].leaves_qty} units not traded in {rest_s:g} s; withdrawn to be placed nearer"
             engine.later(engine.core.note(engine.now_ns(), "act", name, {"act": "flatten", "of": name, "text": text}))
-            await engine.brakes.sweep(lambda: [o for o in engine.core.open_orders() if o.cl_ord_id == name])
-            await engine.settle([name])
-        return orders[name]
+        if open_ones:
+            await engine.brakes.sweep(lambda: [o for o in engine.core.open_orders() if o.cl_ord_id in open_ones])
+            await engine.settle(open_ones)
 
     async def _tell(self) -> None:
         """Say exactly what is left, and why."""

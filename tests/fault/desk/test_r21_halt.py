@@ -100,7 +100,7 @@ def test_protection_stays_the_halt_holds_over_a_kill_and_flatten_is_confirmed_an
     desk.place("SHORT", symbol=HELD, side="SELL", price=round(bid * 0.85 * 20) / 20)
     rig.wait_until(lambda: position(desk, HELD) < before, 20, "nothing is sold short")
     if position(desk, HELD) >= 0:  # other tests left a long position
-        assert desk.call("POST", "/v1/flatten", {"confirm": sim.account, "account": sim.account}, timeout=60)[0] == 200
+        assert desk.call("POST", "/v1/flatten", {"confirm": sim.account, "account": sim.account}, timeout=180)[0] == 200
         resume(desk)
         desk.place("SHORT2", symbol=HELD, side="SELL", price=round(bid * 0.85 * 20) / 20)
         rig.wait_until(lambda: position(desk, HELD) < 0, 20, "nothing is sold short")
@@ -120,7 +120,7 @@ def test_protection_stays_the_halt_holds_over_a_kill_and_flatten_is_confirmed_an
     assert status in (409, 422), answer
     assert position(desk, HELD) < 0, "closed without a confirmation"
     known = len(sim.rows())
-    status, answer = desk.call("POST", "/v1/flatten", {"confirm": sim.account, "account": sim.account}, timeout=60)
+    status, answer = desk.call("POST", "/v1/flatten", {"confirm": sim.account, "account": sim.account}, timeout=180)
     assert status == 200, answer
     rig.wait_until(lambda: position(desk, HELD) == 0, 30, "the short stays")
     assert trading(desk) == "halted", "a flatten lifts no halt"

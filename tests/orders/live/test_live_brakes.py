@@ -169,6 +169,33 @@ async def test_a_child_rests_before_it_is_chased_and_patience_counts_in_time(pit
     p.verdict()
 
 
+async def test_flatten_works_every_short_at_once_and_the_longs_after_them(pit):
+    """A thin market gives one lot a second of each contract: four lots of two shorts take no longer than of one."""
+    p = pit()
+    engine = await p.open()
+    await hold(p, 150)
+    for symbol in (p.put, p.wing):
+        await engine.place(sell(p, f"S{symbol[-8:-3]}{symbol[-2:]}", 9900, symbol=symbol, order_qty=300))
+    await p.hours.calm()
+    p.quotes(qty=75)
+
+    async def market():
+        for n in itertools.count(1):
+            await p.hours.sleep(1.0)
+            p.quotes(100.0 + n % 2, qty=75)
+
+    task = asyncio.ensure_future(market())
+    began = p.hours.mono_ns
+    orders = await p.hours.during(engine.flatten("end of day"))
+    task.cancel()
+    assert engine.core.book.net == {}
+    sides = [o.request.side for o in orders]
+    assert sides == sorted(sides, key=[Side.BUY, Side.SELL].index)
+    assert {o.request.symbol for o in orders[:2]} == {p.put, p.wing}
+    assert p.hours.mono_ns - began < 12 * 10**9
+    p.verdict()
+
+
 async def test_flatten_gives_up_after_its_patience_and_tells_what_is_left(pit):
     p = pit()
     engine = await p.open()
