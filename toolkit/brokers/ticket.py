@@ -76,24 +76,11 @@ def order(
     (75, 11205, 'NSE')
     """
     said = {
-        "symbol": symbol,
-        "side": side,
-        "order_qty": qty,
-        "lots": lots,
-        "ord_type": ord_type,
-        "price": price,
-        "stop_px": stop_px,
-        "time_in_force": time_in_force,
-        "product": product,
-        "exchange": exchange,
-        "account": account,
-        "broker": broker,
-        "algo": algo,
-        "order_source": order_source,
-        "cl_ord_id": cl_ord_id,
-        "note": note,
-        "confirm": confirm,
-    }
+        "symbol": symbol, "side": side, "order_qty": qty, "lots": lots, "ord_type": ord_type, "price": price,
+        "stop_px": stop_px, "time_in_force": time_in_force, "product": product, "exchange": exchange,
+        "account": account, "broker": broker, "algo": algo, "order_source": order_source, "cl_ord_id": cl_ord_id,
+        "note": note, "confirm": confirm,
+    }  # fmt: skip
     asked = read_order(said)
     contract = _contract(asked, needed=asked.lots is not None or asked.exchange is None)
     return OrderRequest(
