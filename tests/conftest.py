@@ -23,6 +23,23 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARED_SAMPLES", ROOT.parent / "shared"))
 
 
+BUSY_RULES = """\
+valid_until = 2099-12-31
+
+[[rule]]
+kind = "journal_stall"
+max_write = "10 min"
+rearm = "5 min"
+
+[[rule]]
+kind = "feed_stale"
+max_age = "10 min"
+rearm = "5 min"
+"""
+"""An owner's rules for tests that are not about them: where many tests share a disk, a write of a second is no news."""
+BUSY_ENV = {"TOOLKIT_ENGINE__STALL_S": "600"}
+
+
 def shared_file(*parts: str) -> Path:
     """A real sample from the shared folder: absent, the test is skipped in words; in CI that is a failure."""
     path = SHARED.joinpath(*parts)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import toolkit as tk
+from tests.conftest import BUSY_ENV, BUSY_RULES
 from toolkit.cli.app import run
 from toolkit.errors import BadOrder, Refused
 from toolkit.types import OrdStatus
@@ -48,7 +49,7 @@ class World:
         self.record = folder / "record.jsonl"
         self.sim, ready = spawn("sim", "kite", "--at", "11:05", "--profile", "unlimited", "--record", str(self.record))
         self.env = {**ready["env"], "TOOLKIT_ENGINE__CLOCK": "venue", "TOOLKIT_ENGINE__THROTTLE_PER_S": "200"}
-        self.env |= {"TOOLKIT_RISK__MAX_CANCELS_PER_S": "300", "TOOLKIT_RISK__DUPLICATE_WINDOW_S": "0"}
+        self.env |= BUSY_ENV | {"TOOLKIT_RISK__MAX_CANCELS_PER_S": "300", "TOOLKIT_RISK__DUPLICATE_WINDOW_S": "0"}
         self.words = ("serve", "--broker", "kite", "--account", ACCOUNT, "--live", ACCOUNT, "--port", "0")
         self.engine: subprocess.Popen | None = None
         self.ready: dict = {}
@@ -79,6 +80,8 @@ def world(tmp_path_factory):
     mark = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("serve")
     mark.setenv("TOOLKIT_HOME", str(folder / "home"))
+    (folder / "home").mkdir()
+    (folder / "home" / "rules.toml").write_text(BUSY_RULES)
     made = World(folder)
     for name, value in made.env.items():
         mark.setenv(name, value)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import toolkit as tk
+from tests.conftest import BUSY_ENV, BUSY_RULES
 from toolkit.cli.app import run
 from toolkit.errors import BadData
 from toolkit.orders.station import Seat, Station
@@ -42,22 +43,13 @@ def until(what, seconds: float = 15.0):
     return found
 
 
-RULES = """\
-valid_until = 2099-12-31
-
-[[rule]]
-kind = "unknown_orders"
-most = 3
-"""
-"""Without the rule on a silent feed: on a busy machine it denies, rightly, what these tests are not about."""
-
-
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     mark = pytest.MonkeyPatch()
     home = tmp_path_factory.mktemp("two-brokers")
-    (home / "rules.toml").write_text(RULES)
-    mark.setenv("TOOLKIT_HOME", str(home))
+    (home / "rules.toml").write_text(BUSY_RULES)
+    for name, value in {"TOOLKIT_HOME": str(home), **BUSY_ENV}.items():
+        mark.setenv(name, value)
     started = []
     try:
         for words in (("kite", "--profile", "unlimited"), ("xts", "--account", XTS)):

@@ -29,12 +29,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import BUSY_ENV, BUSY_RULES
+
 ROOT = Path(__file__).resolve().parents[3]
 SYMBOL = "NIFTY 14JUL2026 25450 CE"
 LOT = 65
-WIDE = """\
-valid_until = 2099-12-31
-
+WIDE = f"""{BUSY_RULES}
 [[rule]]
 kind = "unknown_orders"
 most = 1000
@@ -546,7 +546,9 @@ class Rig:
         """A simulated broker, a relay before it and an engine on it, not started."""
         sim = self.sim(dialect)
         nem = self.nem(sim)
-        return Floor(self, sim, nem, self.desk(sim, f"desk{next(self._number)}", nem=nem, rules=WIDE), dialect)
+        return Floor(
+            self, sim, nem, self.desk(sim, f"desk{next(self._number)}", nem=nem, rules=WIDE, **BUSY_ENV), dialect
+        )
 
     def ready(self, desk: Desk, sim: Sim, seconds: float = 30, **more: Any) -> Verdict:
         """Wait until nothing is unknown or in flight and give the verdict."""
