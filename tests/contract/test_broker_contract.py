@@ -207,7 +207,7 @@ async def test_the_breaker_sees_the_index_and_the_check_the_band_of_every_broker
     assert [names[key] for key in hub.wanted] == ["NIFTY"]  # nobody asked for it but the rule
     await hub.ensure([rig.call.symbol, "NIFTY"])
     assert engine.figures.index_moves() == {"NIFTY": None}
-    await lookout._ask_terms()
+    await lookout._ask_terms(sources.day_terms)
     assert engine.figures.index_moves() == {"NIFTY": pytest.approx(-0.1, abs=1e-6)}
     low_p, high_p = engine.core.book.bands[rig.call.symbol]
     assert low_p < 10050 < high_p

@@ -60,7 +60,6 @@ _LOCAL: Final = frozenset({ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED})
 _WAITING: Final = frozenset(
     {OrdStatus.PENDING_NEW, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
 )
-_ALARMING: Final = frozenset({"overfill", "bust", "late_execution", "exec_id_reused", "impossible", "bad_bust"})
 
 
 class LiveEngine:

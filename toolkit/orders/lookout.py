@@ -169,8 +169,9 @@ class Lookout:
         silence = self._hub.silence_s
         if silence is not None and silence > _SILENT_S:
             self._once("silence", self._hub.prove)
-        for whose in ("", *self.sources.own_terms):
-            self._once(f"terms {whose}".rstrip(), partial(self._ask_terms, whose))
+        for whose, ask in {"": self.sources.day_terms, **self.sources.own_terms}.items():
+            if ask is not None:
+                self._once(f"terms {whose}".rstrip(), partial(self._ask_terms, ask, whose))
         for seat in self._seats.values():
             await self._alert(seat)
 
@@ -369,17 +370,17 @@ class Lookout:
             if known is not None:
                 book.bands[symbol] = known
 
-    async def _ask_terms(self, whose: str = "") -> None:
+    async def _ask_terms(self, ask: AskTerms, whose: str = "") -> None:
         """Price bands and closes of what is watched: new contracts at once, every one again after a minute.
 
         ``whose`` is the broker that is asked, empty the feed's.
         """
-        ask, now_ns = self.sources.own_terms.get(whose) if whose else self.sources.day_terms, self._clock()
+        now_ns = self._clock()
         indices = {i.symbol for i in self._indices.values()}
         names = {self._hub.listed[key].symbol for key in self._hub.wanted if key in self._hub.listed}
         names |= {s for s in indices if self._hub.board.row(self._hub.by_symbol[s]) is not None}
         due = [s for s in sorted(names) if now_ns - self._asked.get((whose, s), -_TERMS_NS) >= _TERMS_NS]
-        if not due or ask is None:
+        if not due:
             return
         self._asked |= {(whose, symbol): now_ns for symbol in due}
         found = await ask(due)
