@@ -255,15 +255,22 @@ class EffectPath:
                 self._note(engine.monitor.on_order, None, order, engine.now_ns(), market)
 
     def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
-        """A report instead of a message that must not leave any more. Cancels always leave."""
+        """A report instead of a message that must not leave any more.
+
+        Cancels always leave. What only shrinks a position leaves however trading stands now: the sweep of a halt
+        would let it rest.
+        """
         if isinstance(send, SendCancel):
             return None
-        state = self._engine.core.book.state_for(self._engine.core.orders[name_of(send)].request)
-        late = written and state is TradingState.REDUCING and self._engine.stall.withholds(send)
-        if written and state is not TradingState.HALTED and not late:
+        book, request = self._engine.core.book, self._engine.core.orders[name_of(send)].request
+        if not written:
+            why = "the journal could not be written; it never left"
+        elif book.state is TradingState.ACTIVE or book.reduces(request.symbol, request.side, 0):  # itself is open
             return None
-        why = "trading was halted before it left" if written else "the journal could not be written; it never left"
-        why = self._engine.stall.text if late else why
+        elif book.state is TradingState.HALTED:
+            why = f"trading was halted before it left: {book.state_reason}"
+        else:
+            why = f"{book.state_reason}; it would add to a position and never left"
         kind = ExecType.DENIED if isinstance(send, SendNew) else ExecType.REPLACE_REJECTED
         return self._own(name_of(send), kind, "withheld", why)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from toolkit.orders.effects import Effect, SendNew
+from toolkit.orders.effects import Effect
 from toolkit.risk.limits import TradingState
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Stall:
 
     A commit slower than that makes trading ``reducing`` before anything that waited for it goes on: what it held
     up and would add to a position is withheld, as it was decided that long ago. It ends when no commit was slow for
-    5 seconds and one more is fast, or when a person resumes. A state that somebody else took stays theirs.
+    5 seconds and one more is fast, or when a person resumes. A state that somebody else took stays theirs, and what a
+    guard still demands then is what trading comes to.
 
     Parameters
     ----------
@@ -70,18 +71,12 @@ class Stall:
             return
         mine, self.text = engine.core.book.state_reason == self.text, ""
         text = "the disk writes fast again"
-        effects = engine.core.set_state(engine.now_ns(), TradingState.ACTIVE, text) if mine else []
+        effects = engine.core.set_state(engine.now_ns(), *engine.watch.demanded(text)) if mine else []
         engine.later([*effects, *engine.alarm("journal_restored", text)])
 
     def resumed(self) -> None:
         """A person takes orders again."""
         self.text = ""
-
-    def withholds(self, send: object) -> bool:
-        """Whether a message that waited for the disk must not leave: a new order that would add to a position."""
-        if not self.stands or not isinstance(send, SendNew):
-            return False
-        return not self._engine.core.book.reduces(send.request.symbol, send.request.side, 0)
 
     def _reduce(self) -> list[Effect]:
         engine = self._engine

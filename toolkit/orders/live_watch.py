@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FLAG", "Watch"]
 
+_LOG: Final = logging.getLogger("toolkit.watch")
 _BEAT_S: Final = 0.1
 _BEATS: Final = 10
 _AGAIN_S: Final = 1.0
@@ -42,6 +44,7 @@ class Watch:
         self.ended = False
         self._trips: dict[str, Trip] = {}
         self._alarmed: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._since_positions = 0.0
 
     def start(self) -> None:
@@ -76,6 +79,8 @@ class Watch:
     async def beat(self, number: int) -> None:
         """One tenth of a second: the file flag and the link; with every tenth of them, everything else."""
         engine = self._engine
+        if engine.pen is None:
+            return  # between two journals nothing leaves, and what is seen now could not be kept
         await self._flag()
         self._link()
         if engine.state == "journal_failed":
@@ -96,7 +101,10 @@ class Watch:
         number = 0
         while not self.ended:
             number += 1
-            await self.beat(number)
+            try:
+                await self.beat(number)
+            except ToolkitError as error:  # whatever it is, flag, guards and clocks are looked at again
+                self._log("beat", f"a look at the account failed: {error}")
             await self._engine.sleep(_BEAT_S)
 
     async def _listen(self) -> None:
@@ -209,6 +217,11 @@ class Watch:
         """What the guards demand for the whole account now."""
         return tuple(self._trips.values())
 
+    def demanded(self, calm: str) -> tuple[TradingState, str]:
+        """The worst of what the guards demand now and why; active, for the reason ``calm``, when none demands."""
+        worst = max(self._trips.values(), key=lambda t: _RANK[t.state], default=None)
+        return (TradingState.ACTIVE, calm) if worst is None else (worst.state, _words(worst))
+
     async def look(self) -> None:
         """Show each guard the figures; what one demands is done first and told second."""
         engine = self._engine
@@ -220,24 +233,37 @@ class Watch:
         gone = [trip for rule, trip in self._trips.items() if rule not in trips]
         self._trips = trips
         self._keep(now_ns)
-        for trip in sorted(new, key=lambda t: -_RANK[t.state]):
-            if _RANK[trip.state] > _RANK[engine.core.book.state]:
-                await engine.brakes.set_state(trip.state, f"{trip.rule}: {trip.text}")
+        new.sort(key=lambda t: _RANK[t.state])
+        while new:
+            try:
+                await self._enforce(new[-1])
+            except ToolkitError:  # not in force: the next look finds them new
+                for trip in new:
+                    self._trips.pop(trip.rule, None)
+                raise
+            trip = new.pop()
             engine.later(engine.alarm(f"guard:{trip.rule}", f"{trip.text}; {trip.rearm}"))
         for trip in gone:
             await self._lift(trip)
 
-    async def _lift(self, gone: Trip) -> None:
-        """A demand that ended gives back the state it took, unless another stands or a person halted since."""
+    async def _enforce(self, trip: Trip) -> None:
+        """Bring trading down to a new demand and cancel what adds, also where it stands so low already.
+
+        A state that a person, flatten or another guard took stays theirs, or the end of this demand would give it
+        back. The disk's passes over to this one: it ends by itself, and swept nothing.
+        """
         engine = self._engine
         book = engine.core.book
-        if book.state_reason != f"{gone.rule}: {gone.text}":
+        if _RANK[trip.state] < _RANK[book.state]:
             return
-        worst = max(self._trips.values(), key=lambda t: _RANK[t.state], default=None)
-        if worst is None:
-            await engine.brakes.set_state(TradingState.ACTIVE, f"{gone.rule} lifted")
-        else:
-            await engine.brakes.set_state(worst.state, f"{worst.rule}: {worst.text}")
+        free = engine.stall.stands and book.state_reason == engine.stall.text
+        mine = free or trip.state is not book.state
+        await engine.brakes.set_state(trip.state, _words(trip) if mine else book.state_reason)
+
+    async def _lift(self, gone: Trip) -> None:
+        """A demand that ended gives back the state it took, unless another stands or a person halted since."""
+        if self._engine.core.book.state_reason == _words(gone):
+            await self._engine.brakes.set_state(*self.demanded(f"{gone.rule} lifted"))
 
     def _keep(self, now_ns: int) -> None:
         engine = self._engine
@@ -261,15 +287,27 @@ class Watch:
         if engine.monitor is None:
             return
         for alarm in engine.monitor.alarms(engine.now_ns()):
-            if alarm.state is not None and _RANK[alarm.state] > _RANK[engine.core.book.state]:
-                engine.later(engine.core.set_state(engine.now_ns(), alarm.state, alarm.text))
             engine.later(engine.alarm(alarm.kind, alarm.text, alarm.cl_ord_id))
 
     def _raise(self, kind: str, text: str, change: str | None = None) -> None:
-        """Alarm once while a condition stands."""
-        if self._alarmed.get(kind) != (change or text):
+        """Alarm once while a condition stands: once a pen took it. Between two journals the log alone says it."""
+        if self._engine.pen is None:
+            self._log(kind, text)
+        elif self._alarmed.get(kind) != (change or text):
             self._alarmed[kind] = change or text
             self._engine.later(self._engine.alarm(kind, text))
 
     def _calm(self, kind: str) -> None:
         self._alarmed.pop(kind, None)
+        self._logged.pop(kind, None)
+
+    def _log(self, kind: str, text: str) -> None:
+        """Log a text when it is another than the one before of its kind: it comes again with each beat."""
+        if self._logged.get(kind) != text:
+            self._logged[kind] = text
+            _LOG.error("account %s: %s", self._engine.account, text)
+
+
+def _words(trip: Trip) -> str:
+    """The reason of the state that a demand takes."""
+    return f"{trip.rule}: {trip.text}"

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from toolkit.market.quotes import Quote
-from toolkit.risk.limits import TradingState
 from toolkit.types import Order, OrdStatus
 
 __all__ = ["KEPT", "STAGES", "Alarm", "Histogram", "Monitor", "Outcome"]
@@ -63,13 +62,12 @@ class Traded(Protocol):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a person must know. ``state`` is what the engine changed to first, None for no change."""
+    """Something a person must know."""
 
     kind: str
     cl_ord_id: str
     since_ns: int
     text: str
-    state: TradingState | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ async def test_an_order_on_its_way_when_the_halt_comes_does_not_leave(pit, monke
         await asyncio.sleep(0)
     engine.later(engine.core.set_state(p.hours.now_ns, TradingState.HALTED, "now", cancel=False))
     order = await task
-    assert (order.ord_status, order.text) == (OrdStatus.DENIED, "trading was halted before it left")
+    assert (order.ord_status, order.text) == (OrdStatus.DENIED, "trading was halted before it left: now")
     assert p.broker.sent == []
 
 

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from toolkit.errors import Refused
-from toolkit.types import ExecType, ExecutionReport, OrdStatus
+from toolkit.orders.effects import SendNew
+from toolkit.risk.limits import TradingState
+from toolkit.types import ExecType, ExecutionReport, Modify, OrdStatus, Place, Side
 
 
 async def test_what_was_decided_leaves_before_the_engine_stops(pit):
@@ -33,6 +35,65 @@ async def test_what_is_durable_only_once_the_engine_let_go_does_not_leave(pit):
         await work
     assert p.broker.sent == []
     assert (await p.open(watching=False)).core.orders["A1"].request.price_p == 9000
+
+
+async def long(pit):
+    """One lot is held."""
+    p = pit()
+    engine = await p.open()
+    await engine.place(p.buy("L1", 10100))
+    await p.hours.calm()
+    p.quotes()
+    assert engine.core.book.net == {p.call: 75}
+    return p, engine
+
+
+async def stopped(p, effects, state):
+    """Have something decided, and trading stopped before its record is written."""
+    engine = p.engine
+    engine.later(effects)
+    engine.later(engine.core.set_state(engine.now_ns(), state, "enough", cancel=False))
+    await p.hours.calm()
+
+
+@pytest.mark.parametrize("state", [TradingState.REDUCING, TradingState.HALTED])
+async def test_what_adds_and_waits_for_its_record_when_trading_stops_does_not_leave(pit, state):
+    """R21: a plain order, and a child of an algorithm that works."""
+    p, engine = await long(pit)
+    await p.hours.during(engine.place_algo([p.buy("T1", 10100, order_qty=1125)], "twap duration_s=600 slices=15"))
+    await p.hours.run(1)
+    p.quotes()
+    core, sent, net = engine.core, len(p.broker.sent), dict(engine.core.book.net)
+    place = Place(symbol=p.call, side=Side.BUY, order_qty=75, price_p=10095)
+    child = core.on_intents(engine.now_ns(), [place], algo="twap", parent="T1")
+    await stopped(p, [*child, *core.submit(engine.now_ns(), p.buy("A1", 10110))], state)
+    name = next(e.request.cl_ord_id for e in child if isinstance(e, SendNew))
+    assert p.broker.sent[sent:] == []
+    assert {core.orders[n].ord_status for n in (name, "A1")} == {OrdStatus.DENIED}
+    assert all("enough" in core.orders[n].text for n in (name, "A1"))
+    assert core.book.net == net
+    p.verdict()
+
+
+@pytest.mark.parametrize("state", [TradingState.REDUCING, TradingState.HALTED])
+async def test_what_only_shrinks_leaves_though_trading_stopped_before_its_record_was_written(pit, state):
+    p, engine = await long(pit)
+    await stopped(p, engine.core.submit(engine.now_ns(), p.buy("S1", 9900, side=Side.SELL)), state)
+    assert engine.core.orders["S1"].ord_status is OrdStatus.FILLED
+    assert engine.core.book.net == {}
+    p.verdict()
+
+
+async def test_a_change_that_adds_and_waits_when_trading_stops_does_not_leave(pit):
+    p = pit()
+    engine = await p.open()
+    await engine.place(p.buy("A1"))
+    more = engine.core.modify(engine.now_ns(), Modify(cl_ord_id="A1", order_qty=150, price_p=10100))
+    await stopped(p, more, TradingState.REDUCING)
+    assert [row[0] for row in p.broker.sent] == ["place"]
+    order = engine.core.orders["A1"]
+    assert (order.ord_status, order.request.order_qty, order.request.price_p) == (OrdStatus.NEW, 75, 9000)
+    p.verdict()
 
 
 async def test_a_report_that_cannot_be_written_keeps_none_of_those_before_it(pit):

@@ -8,9 +8,11 @@ from toolkit.errors import BadData
 from toolkit.orders.core import Core
 from toolkit.orders.effects import Record
 from toolkit.orders.live_journal import Pen
+from toolkit.risk.guards import Trip
 from toolkit.risk.limits import TradingState
 from toolkit.risk.rulefile import parse
-from toolkit.risk.rules import RuleBook
+from toolkit.risk.rules import KINDS, Rule, RuleBook
+from toolkit.risk.units import Rupees
 from toolkit.store.journal import Journal
 from toolkit.types import OrdStatus, Side
 
@@ -186,6 +188,42 @@ async def test_the_account_s_own_rule_halts_on_top_and_each_ends_by_itself(pit):
     await run(p, 70)
     assert trading(engine) == (TradingState.ACTIVE, "journal_stall lifted")
     assert not engine.stall.stands
+
+
+async def test_a_lock_taken_while_the_disk_is_slow_is_enforced_and_outlives_it(pit):
+    loss = KINDS["day_loss"]
+    rule = Rule("day_loss", loss, loss.params(max_loss=Rupees.parse("1000 Rs")))
+    p, engine, disk = await opened(pit, guards=(RuleBook([rule], "ACC"),))
+    await engine.place(p.buy("L1", 10050))
+    await engine.place(p.buy("W1", 8000, symbol=p.put))
+    await p.hours.run(0.3)
+    disk.seconds = 3.0
+    await engine.perform(engine.core.note(engine.now_ns(), "act", "", {"act": "look"}))
+    disk.seconds = 0.0
+    assert trading(engine)[0] is TradingState.REDUCING
+    p.quotes(82.0)
+    await p.hours.run(1.2)
+    assert engine.core.orders["W1"].ord_status is OrdStatus.CANCELED
+    for _ in range(10):
+        p.quotes(82.0)
+        await p.hours.run(1)
+    assert not engine.stall.stands
+    assert trading(engine)[0] is TradingState.REDUCING
+    assert trading(engine)[1].startswith("day_loss: the day lost")
+    assert p.alarms() == ["journal_stall", "guard:day_loss", "journal_restored"]
+    sound(p)
+
+
+async def test_its_end_goes_no_higher_than_what_a_guard_demands(pit):
+    p, engine, disk = await opened(pit)
+    disk.seconds = 3.0
+    await engine.place(p.buy("A1", 9000))
+    await p.hours.calm()
+    disk.seconds = 0.0
+    engine.watch._trips["mine"] = Trip(TradingState.REDUCING, "mine", "not yet in force", "by a person")
+    await run(p, 8)
+    assert not engine.stall.stands
+    assert trading(engine) == (TradingState.REDUCING, "mine: not yet in force")
 
 
 async def test_a_restart_takes_it_over_and_ends_it_too(pit):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from toolkit.errors import Refused, Retryable
+from toolkit.errors import BadData, Refused, Retryable
 from toolkit.orders.monitor import Monitor
 from toolkit.orders.steady import SteadyClock
 from toolkit.risk.guards import Trip, Watcher
@@ -21,6 +21,7 @@ class Loss(Watcher):
 
     def __init__(self, banned=""):
         self.banned, self.heard, self.facts, self.most = banned, 0, [], 10**12
+        self.demands, self.fault = TradingState.HALTED, ""
 
     def check(self, order, core, now_ns):
         return (Denial("banned", "", order.symbol, "not this one"),) if order.symbol == self.banned else ()
@@ -30,12 +31,10 @@ class Loss(Watcher):
 
     def watch(self, now_ns, facts):
         self.facts.append(facts)
+        if self.fault:
+            raise BadData(self.fault)
         lost = -(facts.profit_p or 0)
-        return (
-            Trip(TradingState.HALTED, "day_loss", f"lost Rs {lost / 100:.0f}", "by a person")
-            if lost > self.most
-            else None
-        )
+        return Trip(self.demands, "day_loss", f"lost Rs {lost / 100:.0f}", "by a person") if lost > self.most else None
 
     def state(self):
         return {"heard": self.heard}
@@ -86,6 +85,88 @@ async def test_a_persons_halt_is_not_lifted_by_a_guard(pit):
     await p.hours.run(1.1)
     guard.most = 10**12
     await p.hours.run(2.1)
+    assert engine.core.book.state is TradingState.HALTED
+
+
+async def test_a_demand_after_a_flatten_sweeps_what_adds_and_gives_back_nothing(pit):
+    p = pit()
+    guard = Loss()
+    guard.demands = TradingState.REDUCING
+    engine = await p.open(guards=[guard])
+    await engine.place(p.buy("W1", 9000))
+    await p.hours.during(engine.flatten("end of day"))
+    assert engine.core.orders["W1"].is_open, "nothing is held of its contract"
+    guard.most = -1
+    await p.hours.run(1.1)
+    assert engine.core.orders["W1"].ord_status is OrdStatus.CANCELED
+    assert "guard:day_loss" in p.alarms()
+    guard.most = 10**12
+    await p.hours.run(2.1)
+    assert (engine.core.book.state, engine.core.book.state_reason) == (TradingState.REDUCING, "flatten: end of day")
+
+
+async def test_a_guard_that_fails_ends_no_watch_and_is_logged_once(pit, caplog):
+    p = pit()
+    guard = Loss()
+    engine = await p.open(guards=[guard])
+    guard.fault = "no figures"
+    await p.hours.run(3)
+    logged = [r.getMessage() for r in caplog.records if r.name == "toolkit.watch"]
+    assert logged == ["account ACC: a look at the account failed: no figures"]
+    (engine.folder / "HALT").touch()
+    await p.hours.run(0.2)
+    assert engine.core.book.state is TradingState.HALTED
+    guard.fault, seen = "", len(guard.facts)
+    await p.hours.run(2)
+    assert len(guard.facts) > seen
+
+
+async def test_a_demand_that_could_not_be_enforced_is_enforced_at_the_next_look(pit, monkeypatch):
+    p = pit()
+    guard = Loss()
+    engine = await p.open(guards=[guard])
+    whole, fails = engine.brakes.set_state, [1]
+
+    async def set_state(*words):
+        if fails:
+            fails.pop()
+            raise Refused("the engine is stopped")
+        await whole(*words)
+
+    monkeypatch.setattr(engine.brakes, "set_state", set_state)
+    guard.most = -1
+    await p.hours.run(2.2)
+    assert engine.core.book.state is TradingState.HALTED
+    assert p.alarms().count("guard:day_loss") == 1
+
+
+async def test_a_day_that_cannot_be_opened_ends_no_watch_and_the_flag_halts_after_it(pit, monkeypatch, caplog):
+    p = pit()
+    engine = await p.open()
+    opens, fails = engine._open, [1, 2, 3]
+
+    async def full():
+        if fails:
+            fails.pop()
+            raise BadData("disk full")
+        await opens()
+
+    monkeypatch.setattr(engine, "_open", full)
+    p.hours.now_ns += 86_400 * 10**9
+    await p.hours.run(1.2)
+    assert engine.pen is None
+    (engine.folder / "HALT").touch()
+    await p.hours.run(1)
+    logged = [r.getMessage() for r in caplog.records if r.name == "toolkit.watch"]
+    assert logged == ["account ACC: the new day cannot be opened: disk full"]
+    assert "new_day" not in engine.watch._alarmed, "no pen took it"
+    await p.hours.run(4)
+    assert (engine.state, engine.core.book.state) == ("ready", TradingState.HALTED)
+    assert not any(loop.done() for loop in engine.watch._loops)
+    (engine.folder / "HALT").unlink()
+    await engine.resume("go on")
+    (engine.folder / "HALT").touch()
+    await p.hours.run(0.2)
     assert engine.core.book.state is TradingState.HALTED
 
 
