@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from toolkit.orders.live import LiveEngine
 from toolkit.orders.lookout import Armed, Lookout, Sources
 from toolkit.orders.previews import read_base, read_date, read_instant, summary
 from toolkit.orders.routing import Routes, contract_of
+from toolkit.orders.turns import Turns
 from toolkit.orders.wholes import Plan, Wholes, is_known, named
 from toolkit.orders.words import (
     Asked,
@@ -131,7 +132,7 @@ class Station:
         self._alerts: deque[dict[str, Any]] = deque(maxlen=_ALERTS)
         self._alert_seq = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._at_work: dict[str, asyncio.Lock] = {}
+        self._turns = Turns()
         self._wanted: dict[str, frozenset[str]] = {}
         self.routes = Routes(self)
         self.wholes = Wholes(self)
@@ -189,12 +190,12 @@ class Station:
             return await self._place_whole(_basket(asked), via)
         choices = await self.routes.choices(asked)
         if len(choices) > 1 or asked.cl_ord_id in self.routes:
-            async with self._one_at_a_time(asked.cl_ord_id or secrets.token_hex(8)):
+            async with self._turns.take(asked.cl_ord_id or secrets.token_hex(8)):
                 return await self.routes.place(asked, choices, via)
         seat = self._seat(asked.account, asked.broker)
         engine = seat.engine
         cl_ord_id = asked.cl_ord_id or engine.new_id()
-        async with self._one_at_a_time(cl_ord_id):
+        async with self._turns.take(cl_ord_id):
             request = await self._request(seat, asked, cl_ord_id, via)
             if is_known(self.seats, seat, [request]):
                 return self._row(seat, engine.core.orders[cl_ord_id])
@@ -555,7 +556,7 @@ class Station:
     async def _place_whole(self, asked: Basket, via: str) -> dict[str, Any]:
         """Legs for an algorithm, all in one account; the same again, by the first one's id, is the same order."""
         first = asked.legs[0].cl_ord_id
-        async with self._one_at_a_time(first or secrets.token_hex(8)):
+        async with self._turns.take(first or secrets.token_hex(8)):
             seat = self.wholes.seat_of(asked)
             plan = await self.wholes.plan(asked) if seat is None else Plan(seat)
             seat, ids = plan.seat, named(asked, first or f"B{secrets.token_hex(8).upper()}")
@@ -570,17 +571,6 @@ class Station:
         """Resolve the contract and write the order out in units."""
         instrument = await contract_of(seat.engine.broker, asked, self.hub.ensure)
         return request_of(asked, instrument, cl_ord_id=cl_ord_id, account=seat.account, broker=seat.broker, via=via)
-
-    @contextlib.asynccontextmanager
-    async def _one_at_a_time(self, cl_ord_id: str) -> AsyncIterator[None]:
-        """Let one call at a time decide about an id."""
-        lock = self._at_work.setdefault(cl_ord_id, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._at_work.pop(cl_ord_id, None)
 
     def _may_trade(self, seat: Seat, request: OrderRequest) -> None:
         """An account that is not armed may only shrink its positions."""
