@@ -20,6 +20,7 @@ class Resends:
 
     Only an order whose *placing* is unknown: one that the broker gave an id, or that traded, is certainly there, and
     what is unknown of it is a change. An order is sent again once; the same confirmation again is the same new order.
+    One that was confirmed and did not leave is checked anew: the old order may have been found meanwhile.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ class Resends:
         """Send an order again under a new id, or give the one that this confirmation made already."""
         engine, core, name = self._engine, self._engine.core, order.cl_ord_id
         made = core.resent.get(name)
-        if made is not None and not self._denied(made[0]):
+        left = made is not None and made[0] in core.orders
+        if made is not None and left and core.orders[made[0]].ord_status is not OrdStatus.DENIED:
             if confirm != made[1]:
                 raise Refused(f"order {name} was sent again as {made[0]} already; look at that one")
             return await self._send(order, made[0])
@@ -41,9 +43,11 @@ class Resends:
         worst = self.worst_case(order)
         if confirm != worst:
             raise Refused(f"to send {name} again, confirm the worst case in these words: {worst}")
-        act = {"act": "resend", "of": name, "as": engine.new_id(), "confirmed": worst}
-        await engine.perform(core.note(engine.now_ns(), "act", name, act))
-        return await self._send(order, act["as"])
+        again = engine.new_id() if made is None or left else made[0]  # an id whose order never left is still free
+        if made != (again, worst):
+            act = {"act": "resend", "of": name, "as": again, "confirmed": worst}
+            await engine.perform(core.note(engine.now_ns(), "act", name, act))
+        return await self._send(order, again)
 
     def worst_case(self, order: Order) -> str:
         """What happens if everything open on the order's side trades, the order itself too, and it is sent again."""
@@ -66,11 +70,6 @@ class Resends:
             there = "it has traded" if order.order_id is None else f"it is order {order.order_id} there"
             text = "what is unknown is a change of it, not its placing; cancel it, or wait for the broker's book"
             raise Refused(f"order {name} is at the broker ({there}); {text}")
-
-    def _denied(self, name: str) -> bool:
-        """Whether what was sent again never left, by our own rules: then nothing of it can trade."""
-        made = self._engine.core.orders.get(name)
-        return made is not None and made.ord_status is OrdStatus.DENIED
 
     async def _send(self, order: Order, name: str) -> Order:
         return await self._engine.place(self._engine.core.asked(name) or _again(order.request, name))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from toolkit.errors import Refused
+from toolkit.errors import Refused, Retryable
 from toolkit.types import Modify, OrdStatus, OrdType, Side
 
 
@@ -151,3 +151,49 @@ async def test_one_that_our_rules_denied_may_be_confirmed_again(pit):
     await engine.resume("looked")
     assert (await engine.resend("A1", worst)).is_open
     assert len(placed(p)) == 2
+
+
+async def unsent(p, engine):
+    """A resend that was confirmed and journaled, and whose order did not leave: the quote could not be read."""
+    p.broker.muted = True
+    p.broker.faults["place"] = ["late:8"]
+    await engine.place(p.buy("A1", 10100))
+    worst = engine.worst_case("A1")
+    await p.hours.run(3)  # the quotes are too old: the broker is asked for one
+    p.broker.link = "down"
+    with pytest.raises(Retryable):
+        await engine.resend("A1", worst)
+    p.broker.link = "ready"
+    return worst
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_confirmation_whose_order_did_not_leave_is_checked_anew(pit, killed):
+    p = pit()
+    engine = await p.open()
+    worst = await unsent(p, engine)
+    if killed:
+        await p.crash()
+        engine = await p.open()
+    await p.hours.run(12)
+    assert engine.core.orders["A1"].ord_status is OrdStatus.FILLED
+    p.quotes()
+    with pytest.raises(Refused, match="order A1 is filled, not unknown; there is nothing to resend"):
+        await engine.resend("A1", worst)
+    assert engine.core.book.net == {p.call: 75}
+    assert placed(p) == ["A1"]
+    p.verdict()
+
+
+async def test_a_confirmation_whose_order_did_not_leave_is_not_that_of_another_worst_case(pit):
+    p = pit()
+    engine = await p.open()
+    worst = await unsent(p, engine)
+    p.quotes()
+    await engine.place(p.buy("W1", 8000))
+    with pytest.raises(Refused, match=r"BUY 225 .*, position 225"):
+        await engine.resend("A1", worst)
+    made, _ = engine.core.resent["A1"]
+    assert (await engine.resend("A1", engine.worst_case("A1"))).cl_ord_id == made, "the id of the act that was written"
+    assert placed(p) == ["A1", "W1", made]
+    assert acts(engine) == ["resend", "resend"]
