@@ -501,11 +501,25 @@ def test_a_denial_from_outside_is_journaled_and_never_leaves(scene):
 
 def test_new_ids_pass_over_those_that_are_taken(scene):
     s = scene()
-    first = s.core.new_id(s.now)
+    first, second, third, fourth = (f"250829ZC860000{n}" for n in (1, 2, 3, 4))
     assert s.core.new_id(s.now) == first
-    assert s.core.new_id(s.now, {first}) > first
+    assert s.core.new_id(s.now) == second, "an id is given once"
+    assert s.core.new_id(s.now, {third}) == fourth
     s.core.submit(s.now, request(s, cl_ord_id=first))
-    assert s.core.new_id(s.now) > first
+    assert s.core.new_id(s.now) > fourth
+
+
+def test_no_order_takes_an_id_that_a_caller_still_waits_with_and_a_rebuilt_core_says_the_same(scene):
+    s = scene()
+    first, waiting = s.core.new_id(s.now), s.core.new_id(s.now)
+    effects = s.core.submit(s.now, request(s, cl_ord_id=first, order_qty=2700))
+    effects += s.core.on_intents(s.now, [Place(symbol=s.put, side=Side.BUY, order_qty=75, price_p=10000)])
+    assert len(s.core.children[first]) == 2
+    assert waiting not in s.core.orders
+    s.sink.append([e for e in effects if isinstance(e, Record)])
+    assert s.rebuilt().state() == s.core.state()
+    s.core.submit(s.now, request(s, cl_ord_id=waiting, symbol=s.wing))
+    assert s.core.orders[waiting].ord_status is OrdStatus.PENDING_NEW
 
 
 def test_the_plan_of_an_order_is_what_it_is_cut_into(scene):

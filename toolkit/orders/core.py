@@ -117,7 +117,7 @@ class Core(Projection):
         if len(parts) == 1:
             effects: list[Effect] = [self._write(now_ns, "order", order.cl_ord_id, payload)]
             return [*effects, SendNew(self.orders[order.cl_ord_id].request)]
-        payload["children"] = parts
+        payload |= {"children": parts, "after": max(self._seq, self._given)}
         effects = [self._write(now_ns, "parent", order.cl_ord_id, payload)]
         return effects + [SendNew(self.orders[child].request) for child in self.children[order.cl_ord_id]]
 
@@ -140,11 +140,20 @@ class Core(Projection):
         return self._deny(now_ns, request, denials)
 
     def new_id(self, now_ns: int, taken: Container[str] = ()) -> str:
-        """The next free id of ours; ``taken`` are ids that the broker's book holds already."""
-        step = 1
-        while (made := ids.make(self.day or ist_date(now_ns), self.account, self._seq + step)) in taken:
-            step += 1
-        return made
+        """The next free id of ours, kept for the caller; ``taken`` are ids that the broker's book holds already.
+
+        No order made meanwhile gets it. One that is never used leaves a gap: without a record it never left.
+        """
+        while True:
+            made = self._next_id(now_ns)
+            self._given = max(self._seq, self._given) + 1
+            if made not in taken:
+                return made
+
+    def reserve(self, cl_ord_id: str) -> None:
+        """Keep an id that a caller still waits with: no id of ours to come is the same."""
+        if self.day is not None:
+            self._given = max(self._given, ids.sequence(cl_ord_id, self.day, self.account))
 
     def modify(self, now_ns: int, modify: Modify) -> list[Effect]:
         """Decide on a modification: the full new statement of a working order."""

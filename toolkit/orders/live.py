@@ -229,8 +229,8 @@ class LiveEngine:
     # -- acts -------------------------------------------------------------------------------------------------
 
     def new_id(self) -> str:
-        """The next free order id."""
-        return self.core.new_id(self.now_ns(), self.books.taken | self._placing.keys())
+        """The next free order id, kept for the caller."""
+        return self.core.new_id(self.now_ns(), self.books.taken)
 
     async def place(self, request: OrderRequest) -> Order:
         """Place one order: journaled, then sent once. The same id again is the same order and sends nothing.
@@ -477,6 +477,7 @@ class LiveEngine:
         """Run an act in a task of the engine's own: the caller's end does not end it, and a repeat joins it."""
         known = self._placing.get(cl_ord_id)
         if known is None:
+            self.core.reserve(cl_ord_id)
             task = self.task(act())
             known = self._placing[cl_ord_id] = (body, task)
             task.add_done_callback(lambda _: self._placing.pop(cl_ord_id, None))

@@ -88,6 +88,7 @@ class Projection:
         self._asked: dict[str, OrderRequest] = {}
         self._denied_legs: dict[str, tuple[OrderRequest, ...]] = {}
         self._seq = 0
+        self._given = 0  # numbers handed out, of which a journal need not know
         self._denied = 0
 
     def open_orders(self) -> tuple[Order, ...]:
@@ -187,7 +188,7 @@ class Projection:
         self.book.cash_p = head.cash_p
         self.book.state, self.book.state_reason = head.state, head.reason
         self.carried = head.carried
-        self._seq = 0
+        self._seq = self._given = 0
 
     def _fold_order(self, record: Record) -> None:
         placed = _PLACED(record.payload)
@@ -205,6 +206,7 @@ class Projection:
             raise BadData(f"children of {parent.cl_ord_id} hold {sum(placed.children)} of {parent.order_qty} units")
         self._asked[record.cl_ord_id] = placed.asked
         self._count_id(record.cl_ord_id)
+        self._seq = max(self._seq, placed.after)
         self.orders[parent.cl_ord_id] = begin(parent, record.ts_ns)
         self.book.on_intent(record.ts_ns, parent)
         ids = []
@@ -410,7 +412,7 @@ class Projection:
                 self.fills.pop(exec_id, None)
 
     def _next_id(self, now_ns: int) -> str:
-        return ids.make(self.day or ist_date(now_ns), self.account, self._seq + 1)
+        return ids.make(self.day or ist_date(now_ns), self.account, max(self._seq, self._given) + 1)
 
     def _count_id(self, cl_ord_id: str) -> None:
         """Move the sequence on past an id of ours, so that a rebuilt core never uses it again."""

@@ -69,12 +69,14 @@ class Opening(msgspec.Struct):
 class Placed(msgspec.Struct):
     """An order that may leave; ``children`` are the quantities it was cut into.
 
-    ``sent`` is there when it is not what was asked for (a market order gets its protection price).
+    ``sent`` is there when it is not what was asked for (a market order gets its protection price). The children's ids
+    are numbered on from ``after``: those below may be kept for callers that still wait.
     """
 
     asked: OrderRequest
     sent: OrderRequest | None = None
     children: tuple[int, ...] = ()
+    after: int = 0
 
     @property
     def order(self) -> OrderRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from types import SimpleNamespace
 
@@ -380,3 +381,28 @@ async def test_an_algorithm_works_beside_an_own_stop_that_waits(pit):
     await p.hours.run(2)
     assert engine.core.orders["T1"].ord_status is OrdStatus.FILLED
     p.verdict()
+
+
+async def test_no_decision_takes_the_id_with_which_another_order_still_waits(pit):
+    p = pit()
+    engine = await p.open()
+    await p.hours.during(engine.place(p.buy("H1", None, ord_type=OrdType.MARKET)))
+    await p.hours.run(3)  # the quotes are too old: flattening waits for one of the broker's
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def quote(symbols):
+        asked.set()
+        await answer.wait()
+        return await type(p.broker).quote(p.broker, symbols)
+
+    p.broker.quote = quote
+    flat = asyncio.ensure_future(engine.flatten("end of day"))
+    await p.hours.calm()
+    assert asked.is_set()
+    place = Place(symbol=p.put, side=Side.BUY, order_qty=75, price_p=9000)
+    await engine.perform(engine.core.on_intents(engine.now_ns(), [place], algo="s"))
+    answer.set()
+    p.quotes()
+    (order,) = await p.hours.during(flat)
+    assert order.ord_status is OrdStatus.FILLED
+    assert engine.core.book.net == {}
