@@ -149,3 +149,14 @@ async def test_what_is_noted_is_margin_and_money_and_nothing_while_one_is_unknow
     poor.seat.engine.figures.money = None
     await poor.margins.note(poor.seat)
     assert blind.margins._shots == poor.margins._shots == {}
+
+
+async def test_cash_is_unknown_from_the_first_leg_on_that_has_no_price():
+    rig = Rig()
+    rig.marks = {}
+    future = asked("SENSEX 16JUL2026 FUT", Side.BUY, 20, ord_type=OrdType.MARKET)
+    rig.margins._params = lambda names: dict.fromkeys(("NIFTY", "SENSEX"), default_params(25_000.0, 0.12))
+    legs = [future, asked(side=Side.BUY, price_p=10_000), asked(side=Side.BUY, ord_type=OrdType.MARKET)]
+    found = (await rig.margins.change(rig.seat, legs))["leg_order"]
+    assert [row["premium_paid"] for row in found] == [0.0, 6_500.0, None]
+    assert [row["needed"] is None for row in found] == [False, False, True]

@@ -125,6 +125,14 @@ def test_an_unknown_quote_comes_last():
     assert shares(plan) == {"TWO/NSE": 300}
 
 
+def test_unknown_costs_come_after_known_ones_and_are_not_told_as_none():
+    plan = route(order(300), [venue("ONE", cost_p=None), venue("TWO", cost_p=900)])
+    assert shares(plan) == {"TWO/NSE": 300}
+    plan = route(order(300), [venue("ONE", quote=None), venue("TWO", cost_p=None)])
+    assert shares(plan) == {"TWO/NSE": 300}
+    assert "shown at 100.00 a unit without its costs, which are unknown" in plan.why[0]
+
+
 @pytest.mark.parametrize(
     ("more", "fault"),
     [

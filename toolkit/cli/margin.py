@@ -175,7 +175,8 @@ def _show_order(order: dict[str, Any]) -> None:
     if order["total"] is not None:
         print(f"  the account: Rs {_rs(order['before'])} before, Rs {_rs(order['after'])} after")
         for step in order["leg_order"]:
-            print(f"  then {step['side']} {step['symbol']}: needs Rs {_rs(step['needed'])}")
+            needs = "an unknown sum" if step["needed"] is None else f"Rs {_rs(step['needed'])}"
+            print(f"  then {step['side']} {step['symbol']}: needs {needs}")
     if order["broker_total"] is not None:
         print(f"  the broker's figure: Rs {_rs(order['broker_total'])}")
 

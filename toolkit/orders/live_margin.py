@@ -219,9 +219,13 @@ class Margins:
         kind: str = "auto",
         said: Sequence[Sequence[int]] = (),
     ) -> dict[str, Any]:
-        """The legs in their stages, what the account needs after each (None where unknown), and why in this order."""
+        """The legs in their stages, what the account needs after each, and why in this order.
+
+        None is unknown: every figure without parameters, cash from the first leg on that moves some at no known price.
+        """
         stages, why = (said, "as said") if said else await self._stages(seat, made, asked, kind)
-        done, cash, rows = ([] if isinstance(asked, str) else list(asked.held)), 0.0, []
+        done, rows = ([] if isinstance(asked, str) else list(asked.held)), []
+        cash: float | None = 0.0
         for number, stage in enumerate(stages, start=1):
             for request in (made[n] for n in stage):
                 row: dict[str, Any] = {"symbol": request.symbol, "side": str(request.side), "stage": number}
@@ -230,15 +234,19 @@ class Margins:
                     one = self._basket_leg(seat, self._instrument(seat, request), request)
                     if one.leg.expiry is not None:
                         done.append(one.leg)
-                    cash += one.leg.qty * one.leg.mark if self._is_paid(seat, request, one.leg.mark) else 0.0
+                    paid = self._paid(seat, request, one.leg)
+                    cash = None if cash is None or paid is None else cash + paid
                     margin = span_margin(done, asked.params).total
-                    figures = {"margin_after": margin, "premium_paid": cash, "needed": margin + cash}
+                    figures = {"margin_after": margin, "premium_paid": cash}
+                    figures["needed"] = None if cash is None else margin + cash
                 rows.append(row | figures)
         return {"leg_order": rows, "leg_order_is": why}
 
-    def _is_paid(self, seat: Seat, request: OrderRequest, price: float) -> bool:
-        """Whether a leg moves cash at once, as options and shares do and futures do not; without a price unknown."""
-        return price == price and self._instrument(seat, request).kind is not Kind.FUTURE
+    def _paid(self, seat: Seat, request: OrderRequest, leg: Leg) -> float | None:
+        """The cash that a leg moves at once, as options and shares do and futures do not; None without a price."""
+        if self._instrument(seat, request).kind is Kind.FUTURE:
+            return 0.0
+        return None if math.isnan(leg.mark) else leg.qty * leg.mark
 
     def _of(self, seat: Seat, net: Mapping[str, int]) -> Margin | str:
         """The margin of positions, or why it is unknown."""

@@ -50,8 +50,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
         Units of the account's open orders on this side.
     quote : Quote or None
         The contract on this exchange; None is unknown or stale.
-    cost_p : float
-        Charges and brokerage of one unit in paise.
+    cost_p : float or None
+        Charges and brokerage of one unit in paise; None is unknown, and comes after what is known.
     """
 
     account: str
@@ -72,7 +72,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     net_qty: int = 0
     working_qty: int = 0
     quote: Quote | None = None
-    cost_p: float = 0.0
+    cost_p: float | None = 0.0
 
     @property
     def label(self) -> str:
@@ -184,7 +184,7 @@ class _Shares:
         self.order = order
         self.left = order.order_qty
         self.taken: dict[str, int] = {}
-        self._ranked = sorted(venues, key=lambda v: (_price(order, v), v.label))
+        self._ranked = sorted(venues, key=lambda v: _rank(order, v))
         self._bound: dict[tuple[str, str], int] = {}
 
     def close(self, why: list[str]) -> None:
@@ -248,13 +248,19 @@ def _room(venue: Venue) -> int:
     return legal_max(venue.freeze_qty, venue.lot) * venue.max_slices
 
 
+def _rank(order: OrderRequest, venue: Venue) -> tuple[bool, bool, float, str]:
+    """The cheapest first; unknown costs come after known ones, unknown quotes last."""
+    price = _price(order, venue)
+    return (price is _FAR, venue.cost_p is None, price, venue.label)
+
+
 def _price(order: OrderRequest, venue: Venue) -> float:
-    """Paise a unit at the touch with costs, as a cost to us; unknown quotes come last."""
+    """Paise a unit at the touch with costs as far as they are known, as a cost to us."""
     quote = venue.quote
     touch = None if quote is None else (quote.ask_p if order.side is Side.BUY else quote.bid_p)
     if touch is None:
         return _FAR
-    return order.side.sign * touch + venue.cost_p
+    return order.side.sign * touch + (venue.cost_p or 0.0)
 
 
 def _touch(order: OrderRequest, venue: Venue) -> int:
@@ -292,7 +298,8 @@ def _reason(order: OrderRequest, venue: Venue, *, shown: bool) -> str:
     if price is _FAR:
         return "the only one with room; its price is not known"
     rupees = abs(price) / 100.0
-    return f"{'shown at' if shown else 'the rest at the best price,'} {rupees:.2f} a unit with costs"
+    costs = "with costs" if venue.cost_p is not None else "without its costs, which are unknown"
+    return f"{'shown at' if shown else 'the rest at the best price,'} {rupees:.2f} a unit {costs}"
 
 
 def _limit(venue: Venue) -> str:
