@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from toolkit.config import Settings
@@ -252,3 +254,14 @@ def test_a_margin_that_one_account_does_not_say_makes_the_sum_unknown():
     both = joined([{**one, "would_leave": True}, {**one, "margin": None, "would_leave": False}])
     assert both["margin"] is None
     assert both["would_leave"] is False
+
+
+def test_a_new_day_forgets_the_routed_orders_of_the_day_before(desk, two, monkeypatch):
+    two.fund("RICH", 500_000)
+    two.fund("POOR", 500_000)
+    desk.place({"symbol": CE, "side": "BUY", "lots": 1, "price": "80.20", "cl_ord_id": "DAY1"})
+    routes, core = two.station.routes, two.station.seats["RICH"].engine.core
+    child = desk.order("DAY1")["children"][0]["cl_ord_id"]
+    assert ("DAY1" in routes, routes.parent_of(child)) == (True, "DAY1")
+    monkeypatch.setattr(core, "day", core.day + dt.timedelta(days=1))
+    assert ("DAY1" in routes, routes.parent_of(child), routes.rows()) == (False, None, [])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+from types import SimpleNamespace
 
 import pytest
 
 from toolkit.errors import BadOrder, UnknownSymbol
-from toolkit.orders.wholes import named
+from toolkit.orders.wholes import Wholes, _Look, named
 from toolkit.orders.words import IdTaken, read_basket
 
 PUT = "NIFTY 14JUL2026 25450 PE"
@@ -130,3 +132,42 @@ def test_legs_have_ids_of_their_own_that_follow_from_the_first():
     assert names[2] != named(asked, "SECOND")[2][1]
     assert len(set(names)) == 3
     assert all(name.isalnum() and len(name) <= 20 for name in names)
+
+
+class Pair:
+    """Two accounts of one process, without engines; the first is the home account."""
+
+    def __init__(self):
+        self.core = SimpleNamespace(day=dt.date(2026, 7, 13), orders={})
+        self.told = []
+        events = lambda after, most: [] if after else self.told  # noqa: E731
+        engine = SimpleNamespace(core=self.core, events=events)
+        self.seats = {n: SimpleNamespace(account=n, broker="paper", engine=engine) for n in ("ONE", "TWO")}
+
+
+async def test_unknown_charges_come_last_and_are_not_told_as_a_number(monkeypatch):
+    pair = Pair()
+    costs = {"ONE": None, "TWO": 12.5}
+
+    async def look(self, seat, legs):
+        return _Look(seat, cost=costs[seat.account])
+
+    monkeypatch.setattr(Wholes, "_look", look)
+    asked = read_basket({"legs": [{"symbol": PUT, "side": "BUY", "lots": 1, "price": "80"}] * 2, "algo": "legs"})
+    plan = await Wholes(pair).plan(asked)
+    assert plan.seat.account == "TWO"
+    assert "charges of about Rs 12.50" in plan.why[0]
+    costs["TWO"] = None
+    plan = await Wholes(pair).plan(asked)
+    assert plan.seat.account == "ONE"
+    assert "its charges are unknown" in plan.why[0]
+
+
+def test_a_new_day_forgets_why_an_order_went_where_it_went():
+    pair = Pair()
+    pair.told = [SimpleNamespace(kind="act", cl_ord_id="B1", seq=1, payload={"act": "route", "why": ["ONE takes it"]})]
+    wholes = Wholes(pair)
+    wholes.recall()
+    assert wholes.shown("B1") == {"route": {"why": ["ONE takes it"]}}
+    pair.core.day = dt.date(2026, 7, 14)
+    assert wholes.shown("B1") == {}

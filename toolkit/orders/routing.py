@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import math
 import secrets
@@ -52,8 +53,16 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int
 
 
+class _Day(msgspec.Struct):
+    """The routed orders of one day by their ids, and by those of their children."""
+
+    day: dt.date | None = None
+    parents: dict[str, Parent] = {}
+    of: dict[str, str] = {}
+
+
 class Routes:
-    """The routed orders of one process.
+    """The routed orders of one process, of the home account's day: at a new one no account knows their children.
 
     Parameters
     ----------
@@ -62,8 +71,7 @@ class Routes:
 
     def __init__(self, station: Station) -> None:
         self._station = station
-        self._parents: dict[str, Parent] = {}
-        self._of: dict[str, str] = {}
+        self._kept = _Day()
         self._busy: set[str] = set()
 
     def recall(self) -> None:
@@ -76,19 +84,19 @@ class Routes:
             after = batch[-1].seq
 
     def __contains__(self, cl_ord_id: object) -> bool:
-        return cl_ord_id in self._parents
+        return cl_ord_id in self._day.parents
 
     def parent_of(self, cl_ord_id: str) -> str | None:
         """The routed order that an account's order is part of."""
-        return self._of.get(cl_ord_id)
+        return self._day.of.get(cl_ord_id)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every routed order in the words of the surface."""
-        return [self.row(name) for name in self._parents]
+        return [self.row(name) for name in self._day.parents]
 
     def row(self, cl_ord_id: str) -> dict[str, Any]:
         """One routed order: the sum of its children, and the plan that made them."""
-        parent = self._parents[cl_ord_id]
+        parent = self._day.parents[cl_ord_id]
         busy = cl_ord_id in self._busy
         kin = [self._order(child) or _unsent(child, parent.created_ns, busy) for child in parent.children]
         whole = msgspec.structs.replace(_unsent(parent.request, parent.created_ns, False), text="; ".join(parent.why))
@@ -99,7 +107,7 @@ class Routes:
     def children(self, cl_ord_id: str) -> list[tuple[Seat, Order]]:
         """The children that are in their account's journal."""
         found = []
-        for child in self._parents[cl_ord_id].children:
+        for child in self._day.parents[cl_ord_id].children:
             order = self._order(child)
             if order is not None:
                 found.append((self._station.seats[child.account], order))
@@ -230,7 +238,7 @@ class Routes:
 
     def again(self, asked: Asked) -> dict[str, Any] | None:
         """The routed order that has this id already; another body under the same id is refused."""
-        parent = self._parents.get(asked.cl_ord_id or "")
+        parent = self._day.parents.get(asked.cl_ord_id or "")
         if parent is None:
             return None
         if parent.asked != asked:
@@ -260,14 +268,22 @@ class Routes:
     def _home(self) -> Seat:
         return next(iter(self._station.seats.values()))
 
+    @property
+    def _day(self) -> _Day:
+        """What is kept of today; what is of a day before is forgotten."""
+        day = self._home.engine.core.day
+        if self._kept.day != day:
+            self._kept = _Day(day)
+        return self._kept
+
     def _keep(self, parent: Parent) -> None:
-        self._parents[parent.request.cl_ord_id] = parent
-        self._of |= dict.fromkeys((c.cl_ord_id for c in parent.children), parent.request.cl_ord_id)
+        self._day.parents[parent.request.cl_ord_id] = parent
+        self._day.of |= dict.fromkeys((c.cl_ord_id for c in parent.children), parent.request.cl_ord_id)
 
     def _forget(self, parent: Parent) -> None:
-        del self._parents[parent.request.cl_ord_id]
+        self._day.parents.pop(parent.request.cl_ord_id, None)
         for child in parent.children:
-            del self._of[child.cl_ord_id]
+            self._day.of.pop(child.cl_ord_id, None)
 
     def _order(self, child: OrderRequest) -> Order | None:
         seat = self._station.seats.get(child.account)
@@ -291,7 +307,7 @@ class Routes:
         if not fault and not closes:
             fault = self.no_opening(seat)
         funds_p, margin_p = (None, None) if fault or self.no_opening(seat) else await _money(seat, instrument, one)
-        cost = charges_of([one], self._station.hub.mark, now_ns).get("total", 0.0)
+        cost = charges_of([one], self._station.hub.mark, now_ns).get("total")
         return Venue(
             account=seat.account,
             broker=seat.broker,
@@ -311,7 +327,7 @@ class Routes:
             net_qty=book.net.get(instrument.symbol, 0),
             working_qty=book.open_qty(instrument.symbol, asked.side),
             quote=quote,
-            cost_p=cost * 100.0 / instrument.lot,
+            cost_p=None if cost is None else cost * 100.0 / instrument.lot,
         )
 
     def fault(self, seat: Seat) -> str:

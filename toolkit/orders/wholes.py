@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -36,12 +37,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """One account: why it cannot take it, or the units it would close there and what it would cost in rupees."""
+    """One account: why it cannot take it, or the units it would close there and its cost in rupees, if known."""
 
     seat: Seat
     fault: str = ""
     closes: int = 0
-    cost: float = 0.0
+    cost: float | None = None
 
     @property
     def label(self) -> str:
@@ -59,6 +60,7 @@ class Wholes:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._why: dict[str, tuple[str, ...]] = {}
+        self._day: dt.date | None = None
 
     def recall(self) -> None:
         """Read the day's reasons back from the home account's journal."""
@@ -66,12 +68,12 @@ class Wholes:
         while batch := engine.events(after, _PAGE):
             for event in batch:
                 if event.kind == "act" and event.payload.get("act") == _ACT:
-                    self._why[event.cl_ord_id] = tuple(event.payload["why"])
+                    self._today[event.cl_ord_id] = tuple(event.payload["why"])
             after = batch[-1].seq
 
     def shown(self, cl_ord_id: str) -> dict[str, Any]:
         """What an order's row says of its route: nothing where its account was named or is the only one."""
-        why = self._why.get(cl_ord_id)
+        why = self._today.get(cl_ord_id)
         return {} if why is None else {"route": {"why": list(why)}}
 
     def seat_of(self, asked: Basket) -> Seat | None:
@@ -91,6 +93,8 @@ class Wholes:
     async def plan(self, asked: Basket) -> Plan:
         """Choose one account for all legs: where they close most, then where they cost least, then the first.
 
+        An unknown cost comes after every known one.
+
         Raises
         ------
         BadOrder
@@ -100,12 +104,15 @@ class Wholes:
         if len(seats) == 1:
             return Plan(seats[0])
         looks = await asyncio.gather(*(self._look(seat, asked.legs) for seat in seats))
-        able = sorted((look for look in looks if not look.fault), key=lambda look: (-look.closes, look.cost))
+        able = sorted(
+            (look for look in looks if not look.fault), key=lambda k: (-k.closes, k.cost is None, k.cost or 0.0)
+        )
         if not able:
             why = [f"{look.label}: not used, {look.fault}" for look in looks]
             return Plan(seats[0], tuple(why), ok=False)
         best = able[0]
-        reason = f"closes {best.closes} units there" if best.closes else f"charges of about Rs {best.cost:.2f}"
+        charges = "its charges are unknown" if best.cost is None else f"charges of about Rs {best.cost:.2f}"
+        reason = f"closes {best.closes} units there" if best.closes else charges
         why = [f"{best.label}: takes it whole, {reason}; an algorithm works in one account"]
         why += [f"{k.label}: not used, {k.fault or f'{best.label} takes it all'}" for k in looks if k is not best]
         return Plan(best.seat, tuple(why))
@@ -120,7 +127,7 @@ class Wholes:
             await home.perform(home.core.note(home.now_ns(), "act", first, note))
             if home.state == "journal_failed":
                 raise Refused(f"the journal of {home.account} could not be written; nothing was sent")
-            self._why[first] = plan.why
+            self._today[first] = plan.why
         if plan.ok:
             return await engine.place_algo(made, text, asked.policy)
         parent = msgspec.structs.replace(made[0], algo=text, order_qty=sum(leg.order_qty for leg in made))
@@ -162,7 +169,7 @@ class Wholes:
             return _Look(seat, fault)
         book = engine.core.book
         closes = sum(r.order_qty for r in made if book.reduces(r.symbol, r.side, r.order_qty))
-        cost = charges_of(made, self._station.hub.mark, engine.now_ns()).get("total", 0.0)
+        cost = charges_of(made, self._station.hub.mark, engine.now_ns()).get("total")
         return _Look(seat, "", closes, cost)
 
     async def _short(self, seat: Seat, made: Sequence[OrderRequest]) -> str:
@@ -181,6 +188,14 @@ class Wholes:
         if have_p is None:
             return "its funds are unknown"
         return "" if need_p <= have_p else f"it needs Rs {need_p / 100:.2f} and Rs {have_p / 100:.2f} are free"
+
+    @property
+    def _today(self) -> dict[str, tuple[str, ...]]:
+        """The reasons of the home account's day; those of a day before are forgotten with its orders."""
+        day = self._home.engine.core.day
+        if self._day != day:
+            self._day, self._why = day, {}
+        return self._why
 
     @property
     def _home(self) -> Seat:
