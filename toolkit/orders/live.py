@@ -308,7 +308,7 @@ class LiveEngine:
         await self.spawn(self.brakes.resume(reason))
 
     async def flatten(self, reason: str) -> tuple[Order, ...]:
-        """Close every position: reduce-only, shorts bought back first, sliced, the net re-read for each child."""
+        """Close every position: reduce-only, shorts bought back first, sliced; the net is read before each round."""
         return await self.spawn(self.brakes.flatten(reason))
 
     async def reconcile(self) -> tuple[Difference, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from toolkit.errors import Refused
 from toolkit.orders.live_flatten import Flatten
@@ -21,6 +24,13 @@ _PATIENCE: Final = 2000
 _BEAT_S: Final = 0.1
 
 
+class Turn(msgspec.Struct, eq=False):
+    """An order message that may leave now: it counts until the order of that id is asked for and counts itself."""
+
+    exchange: str
+    cl_ord_id: str = ""
+
+
 class Brakes:
     """What stops and unwinds: trading states, sweeps of open orders, the closing of every position.
 
@@ -32,6 +42,7 @@ class Brakes:
     def __init__(self, engine: LiveEngine) -> None:
         self._engine = engine
         self._closing = asyncio.Lock()
+        self._turns: list[Turn] = []
 
     async def set_state(self, state: TradingState, reason: str, *, sweep: bool = True) -> None:
         """Change what the engine accepts: at once in this process, durable next; then cancel what must go."""
@@ -69,15 +80,21 @@ class Brakes:
                 await self._engine.perform(parents.cancel(self._engine.core, self._engine.now_ns(), parent))
         return kept
 
-    async def pace(self, exchange: str) -> None:
-        """Wait until an order message fits the exchange's limit."""
+    @contextlib.asynccontextmanager
+    async def turn(self, exchange: str) -> AsyncIterator[Turn]:
+        """Wait until an order message fits the exchange's limit, with those whose turn it is and that did not leave."""
+        engine, turn = self._engine, Turn(exchange)
         for _ in range(_PATIENCE):
-            if (
-                self._engine.core.book.messages(self._engine.now_ns(), exchange)
-                < self._engine.core.limits.max_messages_per_s
-            ):
-                return
-            await self._engine.sleep(_BEAT_S)
+            core = engine.core
+            coming = sum(t.exchange == exchange and core.asked(t.cl_ord_id) is None for t in self._turns)
+            if core.book.messages(engine.now_ns(), exchange) + coming < core.limits.max_messages_per_s:
+                break
+            await engine.sleep(_BEAT_S)
+        self._turns.append(turn)
+        try:
+            yield turn
+        finally:
+            self._turns.remove(turn)
 
     async def sweep(self, choose: Callable[[], list[Order]]) -> None:
         """Cancel what ``choose`` names, as fast as the exchange's limit allows; what it refuses stays and is told."""
@@ -105,7 +122,7 @@ class Brakes:
     async def flatten(self, reason: str) -> tuple[Order, ...]:
         """Close what is held, see :class:`~toolkit.orders.live_flatten.Flatten`; a second call waits for the first.
 
-        Trading is ``reducing`` meanwhile and afterwards; a halt is a halt again at the end.
+        Trading is ``reducing`` meanwhile and afterwards; a halt stays one all the while, and lets only this through.
 
         Returns
         -------
@@ -114,12 +131,8 @@ class Brakes:
         """
         engine = self._engine
         async with self._closing:
-            was, why = engine.core.book.state, engine.core.book.state_reason
             work = Flatten(engine, reason)
-            await self.set_state(TradingState.REDUCING, f"flatten: {reason}", sweep=False)
-            try:
-                await work.run()
-            finally:
-                if was is TradingState.HALTED:
-                    await self.set_state(TradingState.HALTED, why, sweep=False)
+            if engine.core.book.state is not TradingState.HALTED:
+                await self.set_state(TradingState.REDUCING, f"flatten: {reason}", sweep=False)
+            await work.run()
         return tuple(engine.core.orders[name] for name in work.sent)

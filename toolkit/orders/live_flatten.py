@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from toolkit.errors import AuthExpired, ToolkitError
+from toolkit.errors import AuthExpired, BadData, ToolkitError
+from toolkit.orders.records import journalable
 from toolkit.orders.slicing import legal_max
 from toolkit.types import Instrument, Order, OrderRequest, OrdStatus, OrdType, Product, Side
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flatten"]
 
+_Key = tuple[str, str, Product]
 _ROUNDS: Final = 10_000
 _AGAIN_S: Final = 1.0
 
@@ -36,7 +38,9 @@ class Flatten:
     The orders in the way are cancelled first, and the cancels answered. Then every short position has a child at
     work at once, and every long one when no short is left. A child rests for ``[engine] rest_s`` before it is
     withdrawn and placed at the new price; a position that is no smaller after ``[engine] patience_s`` is given up.
-    The broker's net is read before each round of children, and what is left is told at the end.
+    While a short that was given up is held, the longs of its underlying stay: they may be its hedge. The broker's net
+    is read before each round of children, for at most ``patience_s``; what is left is told at the end, however it
+    ends.
 
     Parameters
     ----------
@@ -48,21 +52,34 @@ class Flatten:
     def __init__(self, engine: LiveEngine, reason: str) -> None:
         self._engine = engine
         self._reason = reason
-        self._closing: dict[tuple[str, Product], _Closing] = {}
+        self._closing: dict[_Key, _Closing] = {}
         self._fault = ""
+        self._early = ""
+        self._dead = False
         self.sent: list[str] = []
 
     async def run(self) -> None:
-        """Clear the way, close, tell what is left."""
+        """Clear the way, close, tell what is left: also when it ends early."""
+        try:
+            await self._close()
+        except ToolkitError as error:
+            self._fault, self._early = str(error), f"; it ended early: {error}"
+        finally:
+            if self._engine.pen is not None:
+                await self._tell()
+
+    async def _close(self) -> None:
+        """Clear the way and send round after round, until nothing is left that is worth another child."""
         engine = self._engine
         await engine.brakes.stop_parents()
-        await self._clear({p.symbol for p in await self._held() or ()})
+        held = await self._held()
+        await self._clear({p.symbol for p in held or ()})
         for _ in range(_ROUNDS):
-            left = self._left(await self._held() or [])
-            if not left:
+            held = await self._held()
+            left = [] if held is None or engine.pen is None else self._next(held)
+            if not left or self._dead:
                 break
-            await self._round([p for p in left if p.net_qty < 0] or left)
-        await self._tell()
+            await self._round(left)
 
     async def _clear(self, symbols: set[str]) -> None:
         """Cancel what is open in some contracts and wait for the answers: children are measured against it."""
@@ -72,17 +89,40 @@ class Flatten:
         await engine.settle(sorted(names))
 
     async def _held(self) -> list[Held] | None:
-        """What the broker says is held; None when that cannot be read for so long that it is given up."""
-        engine, waited = self._engine, 0.0
-        while True:
+        """What the broker says is held; None, from then on, when it cannot be read for as long as patience lasts."""
+        engine = self._engine
+        until_ns = engine.mono() + round(engine.settings.patience_s * 1e9)
+        while not self._dead:
             try:
                 return await _positions(engine)
             except ToolkitError as error:
                 self._fault = str(error)
-                if isinstance(error, AuthExpired) or waited >= engine.settings.patience_s:
-                    return None
-            await engine.sleep(_AGAIN_S)
-            waited += _AGAIN_S
+                self._dead = isinstance(error, AuthExpired) or engine.mono() >= until_ns
+            if not self._dead:
+                await engine.sleep(_AGAIN_S)
+        return None
+
+    def _next(self, held: list[Held]) -> list[Held]:
+        """Positions of the next round: shorts while one is worth it, then longs that hedge no short that stays."""
+        left = self._left(held)
+        shorts = [p for p in left if p.net_qty < 0]
+        if shorts:
+            return self._one_place(shorts)
+        stays = {self._underlying(p.symbol) for p in held if p.net_qty < 0}
+        for position in held:
+            if position.net_qty > 0 and (name := self._underlying(position.symbol)) in stays:
+                self._closing[_key(position)].why = f"kept: it may hedge the short of {name} that is left"
+        return self._one_place([p for p in left if self._underlying(p.symbol) not in stays])
+
+    def _one_place(self, positions: list[Held]) -> list[Held]:
+        """Of what is held at several exchanges the first one: the rules know one exchange's terms at a time."""
+        first: dict[str, str] = {}
+        return [p for p in positions if first.setdefault(p.symbol, p.exchange) == p.exchange]
+
+    def _underlying(self, symbol: str) -> str:
+        """The underlying of a contract, from its name where it is not listed."""
+        instrument = self._engine.core.book.instruments.get(symbol)
+        return symbol.partition(" ")[0] if instrument is None else instrument.underlying
 
     def _left(self, held: list[Held]) -> list[Held]:
         """Positions that are worth another child."""
@@ -109,33 +149,66 @@ class Flatten:
             said = f": {order.text}" if order.text else ""
             self._closing[key].why = f"its last order {name} is {order.ord_status}{said}"
         if not any(engine.core.orders[name].cum_qty for name in children.values()):
-            await self._look() if len(children) < len(positions) else await engine.sleep(_AGAIN_S)
+            if len(children) < len(positions):
+                await self._look(positions)
+            await engine.sleep(_AGAIN_S)
 
     async def _child(self, position: Held) -> str | None:
-        """Send the next child of a position; None when nothing may be sent now."""
+        """Send the next child of a position; None when none was sent now. One that fails leaves the others be."""
         engine, found = self._engine, self._closing[_key(position)]
         found.since_ns = engine.mono() if found.since_ns is None else found.since_ns
-        await engine.books.list_terms([position.symbol])
-        instrument = engine.core.book.instruments.get(position.symbol)
-        if instrument is None:
-            found.over, found.why = True, "it is not listed"
+        request: OrderRequest | None = None
+        try:
+            instrument = await self._terms(position)
+            if instrument is None:
+                found.over, found.why = True, "it is not listed"
+                return None
+            async with engine.brakes.turn(instrument.exchange) as turn:
+                room = self._room(position)  # what came while it waited counts
+                if room <= 0:
+                    found.why = "an order against it may still trade, or the books differ"
+                    return None
+                request = self._request(position, instrument, room)
+                turn.cl_ord_id = request.cl_ord_id
+                with engine.core.book.closing(request.cl_ord_id):
+                    await engine.place(request)
+        except ToolkitError as error:
+            found.why = f"its next order could not be sent: {error}"
+            self._fault = str(error)
+            self._dead = self._dead or isinstance(error, AuthExpired)
+        if request is None or engine.core.asked(request.cl_ord_id) != journalable(request):
             return None
-        room = self._room(position)
-        if room <= 0:
-            found.why = "an order against it may still trade, or the books differ"
-            return None
-        await engine.brakes.pace(instrument.exchange)
-        request = self._request(position, instrument, room)
         self.sent.append(request.cl_ord_id)
-        await engine.place(request)
         return request.cl_ord_id
+
+    async def _terms(self, position: Held) -> Instrument | None:
+        """The contract's terms at the exchange where it is held; None when it is not listed there."""
+        book = self._engine.core.book
+        known = book.instruments.get(position.symbol)
+        if known is None or position.exchange not in ("", known.exchange):
+            try:
+                known = await self._engine.broker.resolve(position.symbol, position.exchange or None)
+            except BadData:
+                return None
+            book.add([known])
+        return known
 
     def _room(self, position: Held) -> int:
         """Units that may be sent now: of those held here too, what no open order may still take."""
         book = self._engine.core.book
         side = Side.BUY if position.net_qty < 0 else Side.SELL
-        ours = -side.sign * book.net.get(position.symbol, 0)
-        return min(abs(position.net_qty), ours) - book.open_qty(position.symbol, side)
+        ours = -side.sign * book.net.get(position.symbol, 0) - book.open_qty(position.symbol, side)
+        return min(abs(position.net_qty) - self._working(position, side), ours)
+
+    def _working(self, position: Held, side: Side) -> int:
+        """Units that open orders may still take of a position, where it is held and as what it is held."""
+        asked = [(order, order.request) for order in self._engine.core.open_orders()]
+        return sum(
+            order.leaves_qty
+            for order, r in asked
+            if (r.symbol, r.side, r.product) == (position.symbol, side, position.product)
+            and position.exchange in ("", r.exchange)
+        )
 
     def _request(self, position: Held, instrument: Instrument, room: int) -> OrderRequest:
         most = room
@@ -157,14 +230,16 @@ class Flatten:
             confirm=("duplicate",),
         )
 
-    async def _look(self) -> None:
-        """Read the books, and give an order under way time."""
-        engine = self._engine
+    async def _look(self, positions: list[Held]) -> None:
+        """Read the broker's orders; its positions again only where ours are others."""
+        engine, theirs = self._engine, dict[str, int]()
+        for position in positions:
+            theirs[position.symbol] = theirs.get(position.symbol, 0) + position.net_qty
+        differ = any(engine.core.book.net.get(symbol, 0) != qty for symbol, qty in theirs.items())
         try:
-            await engine.books.cycle(positions=True)
+            await engine.books.cycle(positions=differ)
         except ToolkitError as error:
             self._fault = str(error)
-        await engine.sleep(_AGAIN_S)
 
     async def _rest(self, names: list[str]) -> None:
         """Let children trade for ``rest_s``, then withdraw what is left. An unknown one is left to the books."""
@@ -185,7 +260,9 @@ class Flatten:
         """Say exactly what is left, and why."""
         engine, held = self._engine, await self._held()
         if held is None:
-            text = f"the broker's positions cannot be read ({self._fault}); look at the broker for what is left"
+            names = [name for name in self.sent if engine.core.orders[name].is_open]
+            still = f", {', '.join(names)} may still trade" if names else ""
+            text = f"the broker's positions cannot be read ({self._fault}){still}; look at the broker for what is left"
             await engine.perform(engine.alarm("flatten", text))
             return
         left = []
@@ -194,12 +271,12 @@ class Flatten:
             why = "" if found is None or not found.why else f" ({found.why})"
             left.append(f"{position.net_qty:+d} {position.symbol}{why}")
         if left:
-            text = f"not closed: {'; '.join(left)}; look at the last orders, or close at the broker"
+            text = f"not closed: {'; '.join(left)}{self._early}; look at the last orders, or close at the broker"
             await engine.perform(engine.alarm("flatten", text))
 
 
-def _key(position: Held) -> tuple[str, Product]:
-    return (position.symbol, position.product)
+def _key(position: Held) -> _Key:
+    return (position.exchange, position.symbol, position.product)
 
 
 def _resting(order: Order) -> bool:

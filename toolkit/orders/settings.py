@@ -33,6 +33,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How long one call of the broker may take before its outcome is unknown.
     inflight_s : float
         How long a modification or cancel may stay unanswered before the broker's book decides.
+    rest_s : float
+        How long an order of a flatten may rest before it is withdrawn and placed at the new price.
+    patience_s : float
+        How long a flatten tries a position that gets no smaller, or to read the positions, before it gives up.
     margin : str
         Who says whether the margin suffices: ``broker`` (asked before each order) or ``local`` (the estimate).
     stall_s : float

@@ -109,6 +109,7 @@ class RiskBook:
         self._open_qty: dict[tuple[str, Side], int] = {}
         self._parents: dict[str, dict[str, tuple[int, int]]] = {}
         self._family: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self._closing: set[str] = set()
         self._recent: deque[tuple[int, tuple[object, ...]]] = deque()
         self._newest: dict[tuple[object, ...], int] = {}
         self.answered = False
@@ -208,11 +209,23 @@ class RiskBook:
         done, buys, sells = self._family.get((cl_ord_id, symbol), (0, 0, 0))
         return high - done - buys if side is Side.BUY else done - low - sells
 
+    @contextlib.contextmanager
+    def closing(self, cl_ord_id: str) -> Iterator[None]:
+        """Count an id as that of a flatten's order while it is placed: the id, as anybody may write its source."""
+        self._closing.add(cl_ord_id)
+        try:
+            yield
+        finally:
+            self._closing.discard(cl_ord_id)
+
     def state_for(self, order: OrderRequest) -> TradingState:
         """The trading state as it binds one order.
 
         A halt keeps the algorithms that protect positions: their children may still leave while they only reduce.
+        So may the orders of a flatten; they may do nothing else in any state.
         """
+        if order.cl_ord_id in self._closing:
+            return TradingState.REDUCING
         if self.state is TradingState.HALTED and order.parent_id in self._parents:
             return TradingState.REDUCING
         return self.state
