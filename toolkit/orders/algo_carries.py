@@ -24,14 +24,14 @@ class Carries(msgspec.Struct, frozen=True, kw_only=True):
         DAY lives until the algorithm ends; IOC leaves nothing resting.
     priced : bool
         Whether a leg's price means anything; without, a price is refused.
-    needs_stop : bool
-        Whether a STOP or STOP_LIMIT leg must say its trigger.
+    trails : bool
+        Whether it makes the trigger itself: a STOP leg may leave it out, and a MARKET leg is a stop without a price.
     """
 
     ord_types: tuple[OrdType, ...]
     time_in_force: tuple[TimeInForce, ...] = (TimeInForce.DAY,)
     priced: bool = True
-    needs_stop: bool = True
+    trails: bool = False
 
 
 _LIMIT: Final = (OrdType.LIMIT,)
@@ -48,7 +48,7 @@ CARRIES: Final[Mapping[str, Carries]] = {
     "best_limit": PLAIN,
     "chase": PLAIN,
     "stop": Carries(ord_types=_STOPS),
-    "trailing_stop": Carries(ord_types=(OrdType.MARKET, *_STOPS), needs_stop=False),
+    "trailing_stop": Carries(ord_types=(OrdType.MARKET, *_STOPS), trails=True),
     "bracket": Carries(ord_types=tuple(OrdType)),
     "oco": Carries(ord_types=tuple(OrdType)),
     "oto": Carries(ord_types=tuple(OrdType)),
@@ -85,7 +85,7 @@ def refuse(name: str, legs: Sequence[OrderRequest], features: frozenset[str] | N
 def _prices(who: str, leg: OrderRequest, can: Carries) -> None:
     """Refuse a price or a trigger that is missing, or that would be dropped."""
     kind, limited = leg.ord_type, leg.ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT)
-    unpriced = kind is OrdType.STOP or not can.priced or (kind is OrdType.MARKET and not can.needs_stop)
+    unpriced = kind is OrdType.STOP or not can.priced or (kind is OrdType.MARKET and can.trails)
     if limited and leg.price_p is None:
         text = f"{who}: a {kind} leg in {leg.symbol} needs a price; MARKET has no limit"
         raise BadOrder("price", "given", "nothing", text)
@@ -93,7 +93,7 @@ def _prices(who: str, leg: OrderRequest, can: Carries) -> None:
         text = f"{who} has no limit for a {kind} leg in {leg.symbol}; leave the price out, was {_rs(leg.price_p)}"
         raise BadOrder("price", "none", _rs(leg.price_p), text)
     stops = kind in _STOPS
-    if stops and leg.stop_px_p is None and (can.needs_stop or limited):
+    if stops and leg.stop_px_p is None and (not can.trails or limited):
         text = f"{who}: a {kind} leg in {leg.symbol} needs stop_px, was nothing"
         raise BadOrder("stop_px", "given", "nothing", text)
     if not stops and leg.stop_px_p is not None:

@@ -84,8 +84,8 @@ class TargetPosition(_Gap):
 
     Reads the broker's net position each time and trades the difference in the direction it has, in whole lots, by a
     chase (``step_s``, ``step_ticks``, ``through_ticks``, ``give_pct``, ``give_ticks``); never more than the parent's
-    quantity in all, bought and sold together; withdrawn after ``timeout_s`` seconds. The parent's own side and price
-    say nothing.
+    quantity in all, bought and sold together; withdrawn after ``timeout_s`` seconds. The parent's own side says
+    nothing; a price is refused.
     Limits: with other orders open in the contract it waits, for they move the position too.
     """
 
@@ -133,12 +133,13 @@ class TargetPosition(_Gap):
 class DeltaHedge(_Gap):
     """Hold the net delta of a set of contracts near a target by trading the first one.
 
-    The first leg is what is traded (a future, or an option), the other legs name what is hedged; their sides,
-    quantities and prices say nothing, but the first one's quantity bounds all that may be traded, bought and sold
-    together. When the net delta (net position x delta, in units of the underlying, the first leg's too) is more than
-    ``band`` units from ``target``, it trades the whole lots that bring it nearest from the far side, by a chase, and
-    looks again every ``every_s`` seconds; a hedge not filled by then is re-decided. Runs for ``duration_s`` seconds or
-    until the close. Limits: the rest below a lot stays; an unknown delta stops it from trading, and it says so.
+    The first leg is what is traded (a future, or an option), the other legs name what is hedged; their sides and
+    quantities say nothing, but the first one's quantity bounds all that may be traded, bought and sold together; a
+    price is refused. When the net delta (net position x delta, in units of the underlying, the first leg's too) is
+    more than ``band`` units from ``target``, it trades the whole lots that bring it nearest from the far side, by a
+    chase, and looks again every ``every_s`` seconds; a hedge not filled by then is re-decided. Runs for
+    ``duration_s`` seconds or until the close. Limits: the rest below a lot stays; an unknown delta stops it from
+    trading, and it says so.
     """
 
     name = "delta_hedge"
