@@ -32,6 +32,7 @@ EDGES = {
     "orders/meters.py",  # what its orders did
     "orders/routing.py",  # orders over the accounts of one process
     "orders/wholes.py",  # an algorithm's order in one of them
+    "orders/turns.py",  # callers of one id, one at a time
     "orders/station.py",  # the process: engines, market and alerts
     "orders/lookout.py",  # its view of the accounts' risk
     "sim/servers",  # the wire over loopback
