@@ -54,7 +54,7 @@ async def storm(venue, hand, packets, seed: int, disconnects: int, tokens: int) 
     busiest = max(sum(a <= b < a + minute for b in venue.arrivals) for a in venue.arrivals)
     assert busiest <= 40, f"{busiest} attempts in a minute"
     assert len(asyncio.all_tasks()) == tasks
-    await hand.until(lambda: handles() == files, step_s=0)  # another test's engine may hold one more for a moment
+    await hand.until(lambda: handles() <= files, step_s=0)  # another test's engine may let go of its own meanwhile
     assert len(feed._links) == 1
     await feed.close()
 
