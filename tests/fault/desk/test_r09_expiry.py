@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from tests.conftest import BUSY_ENV, BUSY_RULES
+
 PLACE = {"kite": "POST /orders", "xts": "POST /interactive/orders"}
 
 
@@ -25,7 +27,7 @@ def log_in(sim, desk) -> None:
 def test_a_dead_token_denies_new_orders_here_and_a_new_login_restores_the_books(rig, dialect):
     sim = rig.sim(dialect)
     nem = rig.nem(sim)
-    desk = rig.desk(sim, nem=nem)
+    desk = rig.desk(sim, nem=nem, rules=BUSY_RULES, **BUSY_ENV)  # a login of seconds leaves the feed silent: that halts
     desk.start()
     for number in range(20):
         assert desk.place(f"BEFORE{number}", price=75.0 + number * 0.05)[0] == 200
