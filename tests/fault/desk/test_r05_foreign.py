@@ -62,7 +62,7 @@ def test_what_was_placed_and_held_elsewhere_is_taken_in_and_a_drift_opens_nothin
     for number in range(held):
         carried(sim, number, 65 * (1 + number % 3) * (-1 if number % 4 == 0 else 1))
     nem = rig.nem(sim)
-    desk = rig.desk(sim, nem=nem, TOOLKIT_ENGINE__POSITIONS_S="2")
+    desk = rig.desk(sim, nem=nem, rules=rig.wide, TOOLKIT_ENGINE__POSITIONS_S="2")
     desk.start()
     rig.wait_until(lambda: same(sim, desk), 20, "not every foreign order is known as it is")
     assert len(desk.orders()) == orders

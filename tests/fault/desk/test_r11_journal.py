@@ -427,7 +427,7 @@ def test_damage_is_made_good_and_told_or_refused_in_one_line(floor, seed, tmp_pa
 def test_r11_broken_journals(rig, dialect, seed, rounds, tmp_path, monkeypatch):
     rng, count = random.Random(seed), rounds(1000)
     sim = rig.sim(dialect)
-    desk = rig.desk(sim)
+    desk = rig.desk(sim, rules=rig.wide)
     lived(rig, sim, desk, "J", 2)
     path, kept = kept_of(desk, sim)
     sent, began = len(sim.orders()), time.monotonic()
