@@ -31,6 +31,16 @@ def test_positions_averages_a_halt_and_memories_go_on_and_orders_end(scene):
     assert Core.replay(made).state() == core.state()
 
 
+def test_what_stands_under_a_guards_halt_goes_on_under_it_overnight(scene):
+    s = scene()
+    s.engine.set_state(s.now, TradingState.REDUCING, "flatten")
+    demand = s.core.set_state(s.now, TradingState.HALTED, "day_loss: lost", cancel=False, passing=True)
+    core = Core("PAPER", limits=s.core.limits)
+    made = first_records(core, s.now + DAY_NS, [*s.sink.records, *demand])
+    assert core.taken == (TradingState.REDUCING, "flatten")
+    assert Core.replay(made).state() == core.state()
+
+
 def test_two_days_later_the_average_is_still_the_first_days(scene):
     s = scene()
     s.engine.intents(s.now, [Place(symbol=s.call, side=Side.BUY, order_qty=150, price_p=10050)])

@@ -25,7 +25,7 @@ def first_records(core: Core, now_ns: int, before: Sequence[Record]) -> list[Eff
     old = Core.replay(before)
     core.book.net = dict(old.book.net)
     core.book.cash_p = old.book.cash_p
-    core.book.state, core.book.state_reason = old.book.state, old.book.state_reason
+    core.book.state, core.book.state_reason, core.under = old.book.state, old.book.state_reason, old.under
     book = carried_book(old)
     for fill in old.fills.values():
         book.apply(fill)

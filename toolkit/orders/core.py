@@ -70,7 +70,7 @@ class Core(Projection):
             "state": self.book.state,
             "reason": self.book.state_reason,
             "carried": dict(carried or {}),
-        }
+        } | ({"under": self.under} if self.under else {})
         return [self._write(now_ns, "open", "", payload)]
 
     def on_intents(
@@ -316,12 +316,23 @@ class Core(Projection):
             raise BadData(f"a note is one of {', '.join(NOTES)}, was '{kind}'")
         return [self._write(now_ns, kind, name, payload)]
 
-    def set_state(self, now_ns: int, state: TradingState, reason: str, *, cancel: bool = True) -> list[Effect]:
-        """Change what the engine accepts. HALTED and REDUCING also cancel what increases exposure."""
-        effects: list[Effect] = [self._write(now_ns, "state", "", {"state": state, "reason": reason})]
+    def set_state(
+        self, now_ns: int, state: TradingState, reason: str, *, cancel: bool = True, passing: bool = False
+    ) -> list[Effect]:
+        """Change what the engine accepts. HALTED and REDUCING also cancel what increases exposure.
+
+        ``passing`` is what a guard or the disk demands: :attr:`taken` stays, and stands again when the demand ends.
+        """
+        change = {"state": state, "reason": reason} | ({"under": self.taken} if passing else {})
+        effects: list[Effect] = [self._write(now_ns, "state", "", change)]
         if cancel and state is not TradingState.ACTIVE:
             effects += self.cancel_all(now_ns, only_increasing=True)
         return effects
+
+    def set_taken(self, now_ns: int, state: TradingState, reason: str) -> list[Effect]:
+        """Change what trading comes to when the demand that stands now has ended."""
+        change = {"state": self.book.state, "reason": self.book.state_reason, "under": (state, reason)}
+        return [self._write(now_ns, "state", "", change)]
 
     def set_limits(self, now_ns: int, limits: Limits) -> list[Effect]:
         """Replace the limits: a journaled act."""

@@ -448,7 +448,7 @@ class LiveEngine:
                 guard.restore(kept)
         if journal.damage:
             effects += self.alarm("journal", f"{journal.damage}; the broker's book decides")
-        if (path.parent / "HALT").exists() and self.core.book.state is not TradingState.HALTED:
+        if (path.parent / "HALT").exists() and self.core.taken[0] is not TradingState.HALTED:
             effects += self.core.set_state(now_ns, TradingState.HALTED, FLAG, cancel=False)
             effects += self.alarm("halt", f"trading halted: {FLAG}")
         await self.perform(effects)

@@ -44,10 +44,10 @@ class Brakes:
         self._closing = asyncio.Lock()
         self._turns: list[Turn] = []
 
-    async def set_state(self, state: TradingState, reason: str, *, sweep: bool = True) -> None:
+    async def set_state(self, state: TradingState, reason: str, *, sweep: bool = True, passing: bool = False) -> None:
         """Change what the engine accepts: at once in this process, durable next; then cancel what must go."""
-        effects = self._engine.core.set_state(self._engine.now_ns(), state, reason, cancel=False)
-        await self._engine.perform(effects)
+        core = self._engine.core
+        await self._engine.perform(core.set_state(self._engine.now_ns(), state, reason, cancel=False, passing=passing))
         if sweep and state is not TradingState.ACTIVE:
             kept = await self.stop_parents(protective=False)
             await self.sweep(self.increasing)
@@ -122,17 +122,20 @@ class Brakes:
     async def flatten(self, reason: str) -> tuple[Order, ...]:
         """Close what is held, see :class:`~toolkit.orders.live_flatten.Flatten`; a second call waits for the first.
 
-        Trading is ``reducing`` meanwhile and afterwards; a halt stays one all the while, and lets only this through.
+        Trading is ``reducing`` meanwhile and afterwards; a halt stays one all the while, and lets only this through. A
+        guard's halt comes to ``reducing`` when it ends.
 
         Returns
         -------
         tuple of Order
             Every order sent, in order.
         """
-        engine = self._engine
+        engine, core = self._engine, self._engine.core
         async with self._closing:
-            work = Flatten(engine, reason)
-            if engine.core.book.state is not TradingState.HALTED:
-                await self.set_state(TradingState.REDUCING, f"flatten: {reason}", sweep=False)
+            work, stands = Flatten(engine, reason), (TradingState.REDUCING, f"flatten: {reason}")
+            if core.book.state is not TradingState.HALTED:
+                await self.set_state(*stands, sweep=False)
+            elif core.taken[0] is not TradingState.HALTED:
+                await engine.perform(core.set_taken(engine.now_ns(), *stands))
             await work.run()
         return tuple(engine.core.orders[name] for name in work.sent)

@@ -25,8 +25,8 @@ class Stall:
 
     A commit slower than that makes trading ``reducing`` before anything that waited for it goes on: what it held
     up and would add to a position is withheld, as it was decided that long ago. It ends when no commit was slow for
-    5 seconds and one more is fast, or when a person resumes. A state that somebody else took stays theirs, and what a
-    guard still demands then is what trading comes to.
+    5 seconds and one more is fast, or when a person resumes. What trading then comes
+    to is what a person or flatten took last, or what a guard still demands, whichever is lower.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Stall:
             return
         mine, self.text = engine.core.book.state_reason == self.text, ""
         text = "the disk writes fast again"
-        effects = engine.core.set_state(engine.now_ns(), *engine.watch.demanded(text)) if mine else []
+        effects = engine.core.set_state(engine.now_ns(), *engine.watch.demanded(text), passing=True) if mine else []
         engine.later([*effects, *engine.alarm("journal_restored", text)])
 
     def resumed(self) -> None:
@@ -82,4 +82,4 @@ class Stall:
         engine = self._engine
         if engine.core.book.state is not TradingState.ACTIVE:
             return []
-        return engine.core.set_state(engine.now_ns(), TradingState.REDUCING, self.text, cancel=False)
+        return engine.core.set_state(engine.now_ns(), TradingState.REDUCING, self.text, cancel=False, passing=True)

@@ -198,7 +198,7 @@ class Watch:
 
     async def _flag(self) -> None:
         engine = self._engine
-        halted = engine.core.book.state is TradingState.HALTED
+        halted = engine.core.taken[0] is TradingState.HALTED
         if not halted and (engine.folder / "HALT").exists():
             await engine.brakes.set_state(TradingState.HALTED, FLAG)
             await engine.perform(engine.alarm("halt", f"trading halted: {FLAG}"))
@@ -218,9 +218,16 @@ class Watch:
         return tuple(self._trips.values())
 
     def demanded(self, calm: str) -> tuple[TradingState, str]:
-        """The worst of what the guards demand now and why; active, for the reason ``calm``, when none demands."""
-        worst = max(self._trips.values(), key=lambda t: _RANK[t.state], default=None)
-        return (TradingState.ACTIVE, calm) if worst is None else (worst.state, _words(worst))
+        """What trading comes to and why: the lowest of what a person or flatten took, the guards and the disk demand.
+
+        Of equals it is what was taken, then a guard's; active, for the reason ``calm``, when nothing holds it down.
+        """
+        stall = self._engine.stall
+        stands = [self._engine.core.taken, *((trip.state, _words(trip)) for trip in self.standing)]
+        if stall.stands:
+            stands.append((TradingState.REDUCING, stall.text))
+        worst = max(stands, key=lambda found: _RANK[found[0]])
+        return (TradingState.ACTIVE, calm) if worst[0] is TradingState.ACTIVE else worst
 
     async def look(self) -> None:
         """Show each guard the figures; what one demands is done first and told second."""
@@ -247,23 +254,15 @@ class Watch:
             await self._lift(trip)
 
     async def _enforce(self, trip: Trip) -> None:
-        """Bring trading down to a new demand and cancel what adds, also where it stands so low already.
-
-        A state that a person, flatten or another guard took stays theirs, or the end of this demand would give it
-        back. The disk's passes over to this one: it ends by itself, and swept nothing.
-        """
-        engine = self._engine
-        book = engine.core.book
-        if _RANK[trip.state] < _RANK[book.state]:
-            return
-        free = engine.stall.stands and book.state_reason == engine.stall.text
-        mine = free or trip.state is not book.state
-        await engine.brakes.set_state(trip.state, _words(trip) if mine else book.state_reason)
+        """Bring trading down to a new demand and cancel what adds, also where it stands so low already."""
+        if _RANK[trip.state] >= _RANK[self._engine.core.book.state]:
+            await self._engine.brakes.set_state(*self.demanded(""), passing=True)
 
     async def _lift(self, gone: Trip) -> None:
-        """A demand that ended gives back the state it took, unless another stands or a person halted since."""
-        if self._engine.core.book.state_reason == _words(gone):
-            await self._engine.brakes.set_state(*self.demanded(f"{gone.rule} lifted"))
+        """A demand that ended gives back what stood under it, unless another stands or a person halted since."""
+        core = self._engine.core
+        if core.under is not None and core.book.state_reason == _words(gone):
+            await self._engine.brakes.set_state(*self.demanded(f"{gone.rule} lifted"), passing=True)
 
     def _keep(self, now_ns: int) -> None:
         engine = self._engine

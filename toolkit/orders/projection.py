@@ -19,7 +19,7 @@ from toolkit.orders.effects import Record
 from toolkit.orders.lifecycle import Anomaly, apply, begin
 from toolkit.orders.records import AlgoState, Aligned, Change, Opening, Placed, RefusedAct, rollup, rollup_algo
 from toolkit.risk.book import RiskBook
-from toolkit.risk.limits import Limits
+from toolkit.risk.limits import Limits, TradingState
 from toolkit.types import (
     Denial,
     ExecType,
@@ -87,6 +87,7 @@ class Projection:
         self._odd: set[tuple[str, str, str]] = set()
         self._asked: dict[str, OrderRequest] = {}
         self._denied_legs: dict[str, tuple[OrderRequest, ...]] = {}
+        self.under: tuple[TradingState, str] | None = None
         self._seq = 0
         self._given = 0  # numbers handed out, of which a journal need not know
         self._denied = 0
@@ -94,6 +95,11 @@ class Projection:
     def open_orders(self) -> tuple[Order, ...]:
         """Orders that can still trade, oldest first; children, not their parents."""
         return tuple(self.orders[c] for c in self._open)
+
+    @property
+    def taken(self) -> tuple[TradingState, str]:
+        """The trading state that a person, flatten or the file flag took last: a passing demand gives it back."""
+        return self.under or (self.book.state, self.book.state_reason)
 
     def asked(self, cl_ord_id: str) -> OrderRequest | None:
         """What was asked for under an id, before it was resolved or sliced; None for an order from elsewhere."""
@@ -155,7 +161,7 @@ class Projection:
             "open": list(self._open),
             "asked": dict(self._asked),
             "seq": self._seq,
-            "trading": (book.state, book.state_reason),
+            "trading": (book.state, book.state_reason, self.under),
             "exposure": book.exposure(),
             "funds_p": book.funds_p,
         }
@@ -186,7 +192,7 @@ class Projection:
         self.book.funds_p = head.funds_p
         self.book.net = dict(head.net)
         self.book.cash_p = head.cash_p
-        self.book.state, self.book.state_reason = head.state, head.reason
+        self.book.state, self.book.state_reason, self.under = head.state, head.reason, head.under
         self.carried = head.carried
         self._seq = self._given = 0
 
@@ -338,7 +344,7 @@ class Projection:
 
     def _fold_state(self, record: Record) -> None:
         change = msgspec.json.decode(record.payload, type=Change)
-        self.book.state, self.book.state_reason = change.state, change.reason
+        self.book.state, self.book.state_reason, self.under = change.state, change.reason, change.under
 
     def _fold_limits(self, record: Record) -> None:
         self.limits = msgspec.json.decode(record.payload, type=Limits)

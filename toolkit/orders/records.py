@@ -63,6 +63,7 @@ class Opening(msgspec.Struct):
     cash_p: int
     state: TradingState
     reason: str
+    under: tuple[TradingState, str] | None = None
     carried: dict[str, Any] = {}
 
 
@@ -93,10 +94,15 @@ class RefusedAct(msgspec.Struct):
 
 
 class Change(msgspec.Struct):
-    """A change of the trading state."""
+    """A change of the trading state.
+
+    ``under`` is there when a guard or the disk took it: what a person, flatten or the file flag took last, which
+    stands again when the demand ends.
+    """
 
     state: TradingState
     reason: str
+    under: tuple[TradingState, str] | None = None
 
 
 class Aligned(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""One call at a time about an id: the others wait their turn. Pure."""
+"""One call at a time about an id: the others wait their turn."""
 
 from __future__ import annotations
 

@@ -105,6 +105,49 @@ async def test_a_demand_after_a_flatten_sweeps_what_adds_and_gives_back_nothing(
     assert (engine.core.book.state, engine.core.book.state_reason) == (TradingState.REDUCING, "flatten: end of day")
 
 
+async def test_a_halt_over_a_flatten_gives_back_what_flatten_took_after_a_kill_too(pit):
+    p = pit()
+    guard = Loss()
+    engine = await p.open(guards=[guard])
+    await p.hours.during(engine.flatten("end of day"))
+    guard.most = -1
+    await p.hours.run(1.1)
+    assert engine.core.book.state is TradingState.HALTED
+    await p.crash()
+    engine = await p.open(guards=[guard])
+    await p.hours.run(1.1)
+    assert engine.core.book.state is TradingState.HALTED
+    guard.most = 10**12
+    await p.hours.run(1.1)
+    assert (engine.core.book.state, engine.core.book.state_reason) == (TradingState.REDUCING, "flatten: end of day")
+    p.verdict()
+
+
+async def test_what_is_taken_under_a_guards_halt_stands_when_it_ends(pit):
+    p = pit()
+    guard = Loss()
+    guard.most = -1
+    engine = await p.open(guards=[guard])
+    await p.hours.run(1.1)
+    await p.hours.during(engine.flatten("enough"))
+    assert engine.core.book.state_reason.startswith("day_loss: ")
+    guard.most = 10**12
+    await p.hours.run(1.1)
+    assert (engine.core.book.state, engine.core.book.state_reason) == (TradingState.REDUCING, "flatten: enough")
+    guard.most = -1
+    await p.hours.run(1.1)
+    (engine.folder / "HALT").touch()
+    await p.hours.run(0.2)
+    guard.most = 10**12
+    await p.hours.run(1.1)
+    assert engine.core.book.state is TradingState.HALTED
+    assert "the file flag" in engine.core.book.state_reason
+    (engine.folder / "HALT").unlink()
+    await engine.resume("go on")
+    assert engine.core.taken == (TradingState.ACTIVE, "go on")
+    p.verdict()
+
+
 async def test_a_guard_that_fails_ends_no_watch_and_is_logged_once(pit, caplog):
     p = pit()
     guard = Loss()
@@ -127,11 +170,11 @@ async def test_a_demand_that_could_not_be_enforced_is_enforced_at_the_next_look(
     engine = await p.open(guards=[guard])
     whole, fails = engine.brakes.set_state, [1]
 
-    async def set_state(*words):
+    async def set_state(*words, **more):
         if fails:
             fails.pop()
             raise Refused("the engine is stopped")
-        await whole(*words)
+        await whole(*words, **more)
 
     monkeypatch.setattr(engine.brakes, "set_state", set_state)
     guard.most = -1
