@@ -17,6 +17,7 @@ from toolkit.types import Denial, Kind, OrderRequest, OrdType, Side
 
 if TYPE_CHECKING:
     from toolkit.orders.live import LiveEngine
+    from toolkit.risk.margin import Margin
 
 __all__ = ["Checks"]
 
@@ -155,6 +156,15 @@ class Checks:
                 need += request.order_qty * request.price_p
             return need
 
+    async def _told(self, requests: Sequence[OrderRequest]) -> Margin | None:
+        """What the broker says that orders need; None where it has no calculator for them."""
+        try:
+            return await self._engine.broker.order_margins(requests)
+        except AuthExpired:
+            raise
+        except Refused:
+            return None
+
     async def preview(
         self, legs: Sequence[OrderRequest], algo: str = "", policy: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -178,7 +188,7 @@ class Checks:
         else:
             failed = [denial for leg in legs for denial in self.denials(leg)]
         failed = failed or list(await self.margin(legs))
-        margin = None if failed else await engine.broker.order_margins(legs)
+        margin = None if failed else await self._told(legs)
         names = {denial.rule for denial in failed}
         quotes = [engine.core.quote(leg.symbol) for leg in legs]
         now_ns = engine.now_ns()

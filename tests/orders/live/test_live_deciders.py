@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from toolkit.errors import BadData
+from toolkit.errors import AuthExpired, BadData, Refused
 from toolkit.market.quotes import key_of
 from toolkit.orders.core import Core
 from toolkit.orders.engine import Engine
@@ -366,6 +366,26 @@ async def test_the_broker_is_asked_about_margin_only_for_a_parent_that_the_rules
     assert asked == [2], "the legs together"
     assert engine.checks.short == ()
     assert p.broker.sent == []
+
+
+async def test_a_preview_without_the_brokers_calculator_leaves_the_margin_unknown(pit):
+    p = pit(limits=Limits(max_messages_per_s=1000))
+    p.broker._funds_p = 10_000_00
+    engine = await p.open()
+
+    async def order_margins(requests):
+        raise fault
+
+    p.broker.order_margins = order_margins
+    fault = Refused("no calculator")
+    found = await engine.preview(p.buy("A1", 10000))
+    assert (found["failed"], found["margin"], found["would_leave"]) == ([], None, True)
+    assert (await engine.place(p.buy("A1", 9000))).is_open, "and it leaves"
+    with pytest.raises(Refused, match="no calculator"):
+        await engine.preview(p.buy("S1", 10000, side=Side.SELL))
+    fault = AuthExpired("log in again")
+    with pytest.raises(AuthExpired):
+        await engine.preview(p.buy("A2", 10000))
 
 
 async def test_an_algorithm_works_beside_an_own_stop_that_waits(pit):
