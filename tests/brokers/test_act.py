@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from toolkit.brokers.act import Act, exit_code, journal_path
+from toolkit.brokers.act import Act, journal_path
+from toolkit.cli.order import exit_code
 from toolkit.errors import BadData, Refused
 from toolkit.orders.live import LiveEngine
 from toolkit.orders.settings import EngineSettings

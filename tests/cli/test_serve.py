@@ -157,6 +157,20 @@ def test_order_verbs_go_through_the_running_engine(world, desk, capsys):
     assert len(world.orders()["VERB1"]) == 1
 
 
+def test_a_client_of_a_running_engine_compiles_and_loads_none(world, desk):
+    ticket = [CE, "--side", "BUY", "--lots", "1", "--price", "5000", *LIVE]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "toolkit", "order", "place", *ticket],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    imports = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in imports}
+    assert (done.returncode, "toolkit.serve.client" in loaded) == (3, True), done.stderr[-500:]
+    assert not loaded & {"numba", "scipy", "toolkit.orders.live", "toolkit.brokers.port"}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

@@ -9,9 +9,9 @@ from toolkit.brokers.port import Broker
 from toolkit.orders.core import Core
 from toolkit.orders.live import LiveEngine
 from toolkit.store.daybook import journal_path
-from toolkit.types import Modify, Order, OrderRequest, OrdStatus
+from toolkit.types import Modify, Order, OrderRequest
 
-__all__ = ["Act", "exit_code", "journal_path"]
+__all__ = ["Act", "journal_path"]
 
 
 class Act:
@@ -86,10 +86,3 @@ class Act:
         name = order.cl_ord_id
         await self.engine.settle(self.core.children.get(name, (name,)))
         return self.core.orders[name]
-
-
-def exit_code(order: Order) -> int:
-    """Exit code of the command line: 0 done, 3 certainly not placed, 4 may be placed."""
-    if order.ord_status is OrdStatus.UNKNOWN:
-        return 4
-    return 3 if order.ord_status in (OrdStatus.DENIED, OrdStatus.REJECTED) else 0

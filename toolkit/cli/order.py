@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from toolkit.desk import Desk
     from toolkit.types import Denial, Order
 
-__all__ = ["cancel", "modify", "orders", "place", "show"]
+__all__ = ["cancel", "exit_code", "modify", "orders", "place", "show"]
 
 _ANSWER_S = 5.0
 
@@ -369,9 +369,17 @@ def _denials(desk: Desk, order: Order) -> list[Denial]:
     return msgspec.convert(desk.order(order.cl_ord_id).get("denials", []), list[Denial])
 
 
+def exit_code(order: Order) -> int:
+    """Exit code of an order: 0 done, 3 certainly not placed, 4 may be placed."""
+    from toolkit.types import OrdStatus
+
+    if order.ord_status is OrdStatus.UNKNOWN:
+        return 4
+    return 3 if order.ord_status in (OrdStatus.DENIED, OrdStatus.REJECTED) else 0
+
+
 def _end(order: Order, as_json: bool, denials: Sequence[Denial] = ()) -> None:
     """Print the order, with the rules that denied it, and leave with its code."""
-    from toolkit.brokers.act import exit_code
     from toolkit.orders.words import order_json
 
     _show(order_json(order, denials if as_json else ()), as_json)
