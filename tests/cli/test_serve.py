@@ -157,6 +157,12 @@ def test_order_verbs_go_through_the_running_engine(world, desk, capsys):
     assert len(world.orders()["VERB1"]) == 1
 
 
+def test_an_account_of_another_broker_than_was_said_is_named_with_its_broker(world, desk, capsys):
+    assert run(["order", "list", "--account", ACCOUNT]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"toolkit: account {ACCOUNT} is served here at kite; add --broker kite\n")
+
+
 def test_a_client_of_a_running_engine_compiles_and_loads_none(world, desk):
     ticket = [CE, "--side", "BUY", "--lots", "1", "--price", "5000", *LIVE]
     done = subprocess.run(

@@ -299,8 +299,12 @@ def _check_paper(broker: str, named: str | None) -> None:
     from toolkit.store.lease import holders
 
     known = sorted({PAPER, *(h.account for h in holders(broker))})
-    if named not in known:
-        raise no_account("account", known, named)
+    if named in known:
+        return
+    elsewhere = [h.broker for h in holders(None, [named])]
+    if elsewhere:
+        raise BadSetting(f"account {named} is served here at {elsewhere[0]}; add --broker {elsewhere[0]}")
+    raise no_account("account", known, named)
 
 
 @contextlib.contextmanager
