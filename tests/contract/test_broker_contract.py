@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.brokers.factory import NAMES, connect
 from toolkit.brokers.port import CAPABILITIES, TICK, Broker, MarketFeed
+from toolkit.brokers.rate import LEAVING
 from toolkit.calendar import ist_ns
 from toolkit.errors import BadData, Refused, UnknownSymbol
 from toolkit.market.hub import Hub, PolledFeed
@@ -291,6 +292,30 @@ async def test_certain_refusals_are_refused_and_leave_nothing(rig):
     with pytest.raises(Refused, match="already canceled"):
         await rig.broker.cancel("A1")
     assert len(await rig.broker.orders()) == 1
+
+
+@with_a_market
+async def test_an_order_message_asks_at_the_door_whether_it_may_leave(rig):
+    await rig.broker.place(order(rig, price_p=9000))
+    asked = []
+
+    def hold():
+        asked.append(1)
+        raise Refused("trading was halted meanwhile")
+
+    unset = LEAVING.set(hold)
+    for act in (
+        rig.broker.place(order(rig, "A2", price_p=9000)),
+        rig.broker.modify(Modify(cl_ord_id="A1", price_p=9100, order_qty=rig.call.lot)),
+        rig.broker.cancel("A1"),
+    ):
+        with pytest.raises(Refused, match="trading was halted meanwhile"):
+            await act
+    assert len(asked) == 3, "reads do not ask"
+    await rig.broker.margins()
+    LEAVING.reset(unset)
+    (state,) = await rig.broker.orders()
+    assert (state.request.cl_ord_id, state.request.price_p, state.ord_status) == ("A1", 9000, OrdStatus.NEW)
 
 
 async def test_money_and_margin(rig):

@@ -14,7 +14,7 @@ from toolkit.brokers.clock import VenueClock, date_ns, until_next_second
 from toolkit.brokers.errors_map import Answer, classify, to_error
 from toolkit.brokers.kite_client import Wire, WireError, make_client
 from toolkit.brokers.kite_settings import KiteSettings
-from toolkit.brokers.rate import SECOND_NS, Quota, shared_throttle
+from toolkit.brokers.rate import SECOND_NS, Quota, leave, shared_throttle
 from toolkit.brokers.tokens import TokenStore
 from toolkit.config import Secret
 from toolkit.errors import AuthExpired, BadData, Refused, Retryable, ToolkitError, Unknown
@@ -148,6 +148,8 @@ class KiteLink:
         deadline = loop.time() + self.settings.total_s
         for attempt in range(_RETRIES + 1):
             await self._throttle.enter(bucket, max(0.0, deadline - loop.time()), order=kind != "read")
+            if kind == "order":
+                leave()
             if token is not None:
                 client.access_token = token.reveal()
             value, answer = await self._once(client, act, max(0.05, deadline - loop.time()))

@@ -11,17 +11,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Final
 
 import msgspec
 
 from toolkit.errors import Refused, Retryable
 
-__all__ = ["Quota", "RateLimiter", "Throttle", "shared_throttle"]
+__all__ = ["LEAVING", "Quota", "RateLimiter", "Throttle", "leave", "shared_throttle"]
 
 SECOND_NS: Final = 1_000_000_000
 GUARD_NS: Final = 60_000_000
 """Added to a window of one second: requests bunch on their way, and the broker counts arrivals."""
+
+LEAVING: Final[ContextVar[Callable[[], object] | None]] = ContextVar("LEAVING", default=None)
+"""What an order message is asked when its turn has come, before its first byte; raises Refused to keep it back.
+
+The caller sets it in its task: a message may wait here for a second, and trading may be halted meanwhile.
+"""
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -131,6 +138,13 @@ class Throttle:
         """Obey a ``Retry-After``."""
         with self._lock:
             self._limiter.pause(bucket, self._clock() + int(seconds * SECOND_NS))
+
+
+def leave() -> None:
+    """Say that the next act sends an order message. Raises what :data:`LEAVING` does to keep it back."""
+    asked = LEAVING.get()
+    if asked is not None:
+        asked()
 
 
 _SHARED: dict[tuple[str, ...], Throttle] = {}

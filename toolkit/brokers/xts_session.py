@@ -24,7 +24,7 @@ import msgspec
 
 from toolkit.brokers.clock import VenueClock, date_ns
 from toolkit.brokers.errors_map import Answer
-from toolkit.brokers.rate import SECOND_NS, Quota, Throttle, shared_throttle
+from toolkit.brokers.rate import SECOND_NS, Quota, Throttle, leave, shared_throttle
 from toolkit.brokers.tokens import StoredToken, TokenStore, token_day
 from toolkit.brokers.xts_errors import classify, shape_of, to_error
 from toolkit.brokers.xts_records import login_of, market_login_of
@@ -296,6 +296,8 @@ class XtsLink:
         while True:
             session = await self._for(kind)
             await self._throttle.enter(bucket, max(0.0, deadline - loop.time()), order=kind in ("order", "login"))
+            if kind == "order":
+                leave()
             left = max(0.05, deadline - loop.time())
             answer, result = await self._send(method, session.base + path, session, params, json, left)
             verdict = classify(kind, answer)

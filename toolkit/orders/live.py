@@ -120,7 +120,7 @@ class LiveEngine:
         self.opened_seq = 0
         self.positions = PositionBook("average")
         self.path = EffectPath(self)
-        self.wire = Wire(broker, engine.call_s, self.path.answered, self.path.stage, mono)
+        self.wire = Wire(broker, engine.call_s, self.path.answered, self.path.stage, self.path.held, mono)
         self.books = Books(self)
         self.checks = Checks(self, ask_margin=ask)
         self.watch = Watch(self)

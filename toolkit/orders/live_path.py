@@ -254,23 +254,28 @@ class EffectPath:
                 order, market = engine.core.orders[request.cl_ord_id], engine.core.quote(request.symbol)
                 self._note(engine.monitor.on_order, None, order, engine.now_ns(), market)
 
-    def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
-        """A report instead of a message that must not leave any more.
+    def held(self, send: Send) -> str:
+        """Why a message must not leave any more; empty where it may.
 
         Cancels always leave. What only shrinks a position leaves however trading stands now: the sweep of a halt
         would let it rest.
         """
         if isinstance(send, SendCancel):
-            return None
+            return ""
         book, request = self._engine.core.book, self._engine.core.orders[name_of(send)].request
-        if not written:
+        if book.state is TradingState.ACTIVE or book.reduces(request.symbol, request.side, 0):  # itself is open
+            return ""
+        if book.state is TradingState.HALTED:
+            return f"trading was halted before it left: {book.state_reason}"
+        return f"{book.state_reason}; it would add to a position and never left"
+
+    def _withheld(self, send: Send, written: bool) -> ExecutionReport | None:
+        """A report instead of a message that must not leave any more."""
+        why = self.held(send)
+        if not written and not isinstance(send, SendCancel):
             why = "the journal could not be written; it never left"
-        elif book.state is TradingState.ACTIVE or book.reduces(request.symbol, request.side, 0):  # itself is open
+        if not why:
             return None
-        elif book.state is TradingState.HALTED:
-            why = f"trading was halted before it left: {book.state_reason}"
-        else:
-            why = f"{book.state_reason}; it would add to a position and never left"
         kind = ExecType.DENIED if isinstance(send, SendNew) else ExecType.REPLACE_REJECTED
         return self._own(name_of(send), kind, "withheld", why)
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from toolkit.brokers.port import Broker
+from toolkit.brokers.rate import LEAVING
 from toolkit.errors import BadData, Refused, ToolkitError, Unknown
 from toolkit.orders.effects import SendCancel, SendNew, SendReplace
 from toolkit.types import ExecType
@@ -23,6 +24,7 @@ _REFUSAL: Final = {
     SendReplace: ExecType.REPLACE_REJECTED,
     SendCancel: ExecType.CANCEL_REJECTED,
 }
+_KEPT: Final = _REFUSAL | {SendNew: ExecType.DENIED}
 
 
 def name_of(send: Send) -> str:
@@ -30,6 +32,21 @@ def name_of(send: Send) -> str:
     if isinstance(send, SendNew):
         return send.request.cl_ord_id
     return send.modify.cl_ord_id if isinstance(send, SendReplace) else send.cl_ord_id
+
+
+class _Leave:
+    """What a message is asked when its turn has come; it refuses what may leave no more, and keeps that it did."""
+
+    __slots__ = ("_held", "_send", "kept")
+
+    def __init__(self, send: Send, held: Callable[[Send], str]) -> None:
+        self._send, self._held, self.kept = send, held, False
+
+    def __call__(self) -> None:
+        why = self._held(self._send)
+        if why:
+            self.kept = True
+            raise Refused(why)
 
 
 class _Call:
@@ -108,6 +125,9 @@ class Wire:
         ``answer(send, exec_type, text, order_id, error)``: what became of a message; awaited before it counts as done.
     stage : callable
         ``stage(cl_ord_id, name)`` at ``wire`` and ``ack``.
+    held : callable
+        ``held(send)``: why a message may leave no more, empty where it may. It is asked when its turn comes, after
+        whatever it waited for: its order's message before it, the broker's limits.
     """
 
     def __init__(
@@ -116,12 +136,14 @@ class Wire:
         call_s: float,
         answer: Callable[[Send, ExecType | None, str, str | None, ToolkitError | None], Coroutine[Any, Any, None]],
         stage: Callable[[str, str], None],
+        held: Callable[[Send], str],
         mono: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._broker = broker
         self._call_s = call_s
         self._answer = answer
         self._stage = stage
+        self._held = held
         self._mono = mono
         self._last: dict[str, asyncio.Task[ToolkitError | None]] = {}
         self._patience = _Patience(call_s)
@@ -174,11 +196,18 @@ class Wire:
             self.messages_60s()
         self.sent_today += 1
         self._stage(name, "wire")
+        leave = _Leave(send, self._held)
+        LEAVING.set(leave)  # in the task's own context
         try:
+            leave()
             with self._patience.call():
                 order_id = await self._call(send)
         except (Refused, BadData) as error:
-            await self._answer(send, _REFUSAL[type(send)], str(error), None, error)
+            if leave.kept:
+                self._sent.remove(now_ns)
+                self.sent_today -= 1
+            kinds = _KEPT if leave.kept else _REFUSAL
+            await self._answer(send, kinds[type(send)], str(error), None, error)
             return error
         except ToolkitError as error:
             await self._answer(send, ExecType.UNKNOWN, str(error), None, error)

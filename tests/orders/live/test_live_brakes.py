@@ -7,9 +7,10 @@ import itertools
 
 import pytest
 
+from toolkit.brokers.rate import Quota, RateLimiter, Throttle, leave
 from toolkit.errors import Refused
 from toolkit.risk.limits import TradingState
-from toolkit.types import OrdStatus, OrdType, Side
+from toolkit.types import Modify, OrdStatus, OrdType, Side
 
 
 async def test_a_halt_stops_new_exposure_at_once_keeps_protection_and_survives_a_kill(pit):
@@ -64,6 +65,77 @@ async def test_an_order_on_its_way_when_the_halt_comes_does_not_leave(pit, monke
     order = await task
     assert (order.ord_status, order.text) == (OrdStatus.DENIED, "trading was halted before it left: now")
     assert p.broker.sent == []
+
+
+def limited(p):
+    """One message a second at the broker's door, as its client waits for it."""
+    place, throttle = p.broker.place, Throttle(RateLimiter((Quota("orders", 1, 10**9),)), p.hours.mono, p.hours.sleep)
+
+    async def waits(request):
+        await throttle.enter("orders", 5, order=True)
+        leave()
+        return await place(request)
+
+    p.broker.place = waits
+
+
+async def test_an_order_that_waits_for_the_brokers_limits_when_the_halt_comes_does_not_leave(pit):
+    p = pit()
+    engine = await p.open()
+    limited(p)
+    await engine.place(p.buy("A1", 9000))
+    waits = asyncio.ensure_future(engine.place(p.buy("A2", 9005)))
+    await p.hours.run(0.3)
+    assert not waits.done()
+    await p.hours.during(engine.halt("now"))
+    order = await p.hours.during(waits)
+    assert (order.ord_status, order.text) == (OrdStatus.DENIED, "trading was halted before it left: now")
+    assert [name for kind, name, _ in p.broker.sent if kind == "place"] == ["A1"]
+    assert engine.wire.sent_today == engine.wire.messages_60s() == len(p.broker.sent)
+    await p.crash()
+    await p.open()
+    p.verdict()
+
+
+async def test_what_reduces_leaves_after_its_wait_though_trading_was_halted_meanwhile(pit):
+    p = pit()
+    engine = await p.open()
+    await p.hours.during(engine.place(p.buy("L1", 10100)))
+    await p.hours.calm()
+    limited(p)
+    await engine.place(p.buy("A1", 9000))
+    waits = asyncio.ensure_future(engine.place(p.buy("S1", 9900, side=Side.SELL)))
+    await p.hours.run(0.3)
+    await p.hours.during(engine.halt("now"))
+    order = await p.hours.during(waits)
+    assert order.ord_status is not OrdStatus.DENIED
+    assert ("place", "S1") in [(kind, name) for kind, name, _ in p.broker.sent]
+
+
+async def test_a_change_that_waits_behind_its_order_when_the_halt_comes_does_not_leave(pit):
+    p = pit()
+    engine = await p.open()
+    place = p.broker.place
+
+    async def slow(request):
+        order_id = await place(request)
+        await p.hours.sleep(2.0)
+        return order_id
+
+    p.broker.place = slow
+    placing = asyncio.ensure_future(engine.place(p.buy("A1", 9000)))
+    await p.hours.run(0.5)
+    asked = Modify(cl_ord_id="A1", order_qty=150, price_p=9005)
+    changing = asyncio.ensure_future(engine.modify(asked))
+    await p.hours.run(0.2)
+    await p.hours.during(engine.halt("now"))
+    with pytest.raises(Refused, match="halted before it left: now"):
+        await p.hours.during(changing)
+    await p.hours.during(placing)
+    assert [kind for kind, _, _ in p.broker.sent if kind == "modify"] == []
+    await p.crash()
+    await p.open()
+    p.verdict()
 
 
 async def test_flatten_buys_shorts_back_first_in_slices_and_reads_the_net_before_each_child(pit):

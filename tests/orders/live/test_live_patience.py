@@ -28,7 +28,7 @@ def made(place, call_s, cancel=None):
     """A wire to a broker of two functions."""
     heard = Heard()
     broker = SimpleNamespace(place=place, cancel=cancel)
-    return Wire(broker, call_s, heard.answer, lambda name, stage: None), heard
+    return Wire(broker, call_s, heard.answer, lambda name, stage: None, lambda send: ""), heard
 
 
 async def forever(*words):
