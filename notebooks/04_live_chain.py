@@ -92,8 +92,8 @@ import polars as pl
 from toolkit import pricing
 from toolkit.market.last_values import snapshot
 
-next(feed.ticks())
-chain = snapshot(feed.rows(), contracts, broker.clock(), UNDERLYING).chain
+chains = (snapshot(feed.rows(), contracts, broker.clock(), UNDERLYING).chain for _ in feed.ticks())
+chain = next(c for c in chains if not c["oi"].has_nulls())  # a first tick may come before its mode, without depth
 priced = pricing.with_greeks(pricing.with_iv(chain))
 shown = priced.select("option_type", "bid", "ask", (pl.col("iv") * 100).round(2).alias("iv"), pl.col("delta").round(3), "oi", strike=pl.col("strike_p") / 100)
 sides = [shown.filter(pl.col("option_type") == side).drop("option_type") for side in ("CE", "PE")]
@@ -145,7 +145,7 @@ contracts = {key_of(i): i for i in wider}
 feed.want(dict.fromkeys(contracts, "full"))
 while len(feed.rows()) < len(contracts):
     next(feed.ticks())
-chain = snapshot(feed.rows(), contracts, broker.clock(), UNDERLYING).chain
+chain = next(c for c in chains if not c["oi"].has_nulls())
 chain.group_by("expiry", maintain_order=True).agg(pl.len().alias("options"), pl.col("oi").sum().alias("open interest, units"))
 
 # %% [markdown]
