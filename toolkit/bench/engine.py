@@ -36,6 +36,9 @@ WHOLE: Final = 200
 BURST: Final = 100_000
 AT_ONCE: Final = 100
 WARM: Final = 400
+FLUSHES: Final = 1000
+ONE_CALL: Final = 1e-6
+"""A flush takes another time from one millisecond to the next: one call of each side in turn meets the same disk."""
 COMMIT: Final = 1 / 1.5
 GROUPED: Final = 0.5
 """Five microseconds a record, where a plain insert of such a row with its part of one flush takes two and a half."""
@@ -67,8 +70,10 @@ def _journal(result: Result) -> None:
     with desk() as d:
         for _ in range(WARM):  # the write-ahead log reaches the size at which it is used again
             d.commit()
-        one = interleave({"ours": d.commit, "floor": d.flush}, rounds=2 * ROUNDS, sample_s=0.02)
-        many = interleave({"ours": d.group, "insert": d.insert, "flush": d.flush_group}, sample_s=0.02)
+        one = interleave({"ours": d.commit, "floor": d.flush}, rounds=FLUSHES, sample_s=ONE_CALL)
+        many = interleave(
+            {"ours": d.group, "insert": d.insert, "flush": d.flush_group}, rounds=FLUSHES, sample_s=ONE_CALL
+        )
     floor = [a + b for a, b in zip(many["insert"], many["flush"], strict=True)]
     result.rows.append(ratio_row("journal commit", 1, "bare fdatasync", one["ours"], one["floor"], goal=COMMIT))
     result.rows.append(
