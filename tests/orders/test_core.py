@@ -192,6 +192,24 @@ def test_a_parent_adds_up_its_children(scene):
     assert s.core.book.net == {s.call: 3600}
 
 
+def test_a_parent_says_what_was_refused_of_it_once(scene):
+    s = scene(max_order_lots=100)
+    s.core.submit(s.now, request(s, order_qty=3600, price_p=9000))
+    for child in s.core.children["USER1"]:
+        report = ExecutionReport(
+            cl_ord_id=child,
+            exec_type=ExecType.REJECTED,
+            exec_id=f"R{child}",
+            ts_ns=s.now,
+            recv_ns=s.now,
+            text="RMS: no",
+        )
+        s.core.on_report(report)
+    parent = s.core.orders["USER1"]
+    assert parent.ord_status is OrdStatus.REJECTED
+    assert parent.text == f"{s.core.children['USER1'][0]} rejected: RMS: no"
+
+
 def test_canceling_a_parent_cancels_its_children(scene):
     s = scene(max_order_lots=100)
     s.engine.submit(s.now, request(s, order_qty=3600, price_p=9000))

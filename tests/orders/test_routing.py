@@ -132,6 +132,16 @@ def test_a_plan_with_something_left_is_denied_whole_with_the_reasons(desk, two):
     assert preview["route"]["left_qty"] > 0
 
 
+def test_a_routed_order_says_why_a_part_of_it_was_denied(desk, two):
+    two.fund("RICH", 50_000_000)
+    desk.halt("a test", account="POOR")
+    order = desk.place({"symbol": CE, "side": "BUY", "lots": 1, "price": "900.00", "cl_ord_id": "WHY1"})
+    (child,) = desk.order("WHY1")["children"]
+    assert child["denials"]
+    assert order.ord_status is OrdStatus.DENIED
+    assert order.text.startswith(f"{child['cl_ord_id']} denied: {child['text']}; POOR@paper/NSE: not used")
+
+
 def test_the_same_id_is_the_same_order_and_cancelling_reaches_every_account(desk, two):
     two.fund("RICH", 30_000)
     two.fund("POOR", 30_000)

@@ -365,8 +365,12 @@ class LiveEngine:
         ask_qty: npt.ArrayLike,
         ltp: npt.ArrayLike,
     ) -> None:
-        """Take a batch of quotes in rupees; strategies and algorithms hear of it once the loop comes to it."""
-        self.core.book.quotes.update(now_ns, keys, bid, bid_qty, ask, ask_qty, ltp)
+        """Take a batch of quotes in rupees; strategies and algorithms hear of it once the loop comes to it.
+
+        ``now_ns`` is by the feed's clock: where that runs ahead of the account's, they count as received now.
+        """
+        ts_ns = min(now_ns, self.now_ns())
+        self.core.book.quotes.update(ts_ns, keys, bid, bid_qty, ask, ask_qty, ltp)
         self.deciders.quoted(keys)
 
     def wanted(self) -> frozenset[str]:

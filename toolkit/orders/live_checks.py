@@ -99,7 +99,8 @@ class Checks:
         if found is None or not 0 <= engine.now_ns() - found.ts_ns <= _FRESH_NS:
             quote = (await engine.broker.quote([request.symbol])).get(request.symbol)
             if quote is not None:
-                book.quotes.set(key_of(instrument), quote)
+                received_ns = min(quote.ts_ns, engine.now_ns())  # the clock that stamped it may be ahead of ours
+                book.quotes.set(key_of(instrument), msgspec.structs.replace(quote, ts_ns=received_ns))
         self.set_session(instrument.exchange)
 
     def set_session(self, exchange: str) -> None:

@@ -49,6 +49,7 @@ _RANK: Final = {
     OrdStatus.FILLED: 0,
     OrdStatus.DENIED: 4,
 }
+_REFUSED: Final = (OrdStatus.DENIED, OrdStatus.REJECTED)
 
 
 class Opening(msgspec.Struct):
@@ -157,7 +158,7 @@ def _whole(value: object) -> int | None:
 
 
 def rollup(parent: Order, kin: Sequence[Order], ts_ns: int) -> Order:
-    """State of a sliced order: the sums of its children."""
+    """State of an order cut in parts: the sums of its children, and of what was refused of it the first reason."""
     cum = sum(o.cum_qty for o in kin)
     states = [o.ord_status for o in kin]
     if all(not o.is_open for o in kin):
@@ -168,12 +169,15 @@ def rollup(parent: Order, kin: Sequence[Order], ts_ns: int) -> Order:
         status = OrdStatus.PARTIALLY_FILLED
     else:
         status = OrdStatus.PENDING_NEW if all(s is OrdStatus.PENDING_NEW for s in states) else OrdStatus.NEW
+    refused = next((o for o in kin if o.ord_status in _REFUSED and o.text), None)
+    told = "" if refused is None else f"{refused.request.cl_ord_id} {refused.ord_status}: {refused.text}"
     return msgspec.structs.replace(
         parent,
         ord_status=status,
         cum_qty=cum,
         leaves_qty=sum(o.leaves_qty for o in kin),
         traded_value_p=sum(o.traded_value_p for o in kin),
+        text=parent.text if told in parent.text else "; ".join(filter(None, (told, parent.text))),
         updated_ns=max(parent.updated_ns, ts_ns),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from toolkit.errors import Refused
@@ -35,6 +36,27 @@ async def test_what_is_durable_only_once_the_engine_let_go_does_not_leave(pit):
         await work
     assert p.broker.sent == []
     assert (await p.open(watching=False)).core.orders["A1"].request.price_p == 9000
+
+
+@pytest.mark.parametrize("source", ["feed", "quote"])
+async def test_a_quote_by_a_clock_ahead_of_ours_counts_as_received_now(pit, source):
+    """Two brokers' clocks differ by seconds, the machine's and a steady one by microseconds."""
+    p = pit()
+    engine = await p.open()
+    engine.core.book.add(p.instruments)
+    ahead_ns = p.hours.now_ns + 3_700_000_000
+    asked = p.broker.quote
+
+    async def quote(symbols):
+        known = {} if source == "feed" else await asked(symbols)
+        return {s: msgspec.structs.replace(q, ts_ns=ahead_ns) for s, q in known.items()}
+
+    p.broker.quote = quote
+    if source == "feed":
+        engine.on_quotes(ahead_ns, *p._columns(100.0, 15000.0))
+    placed = await p.hours.during(engine.place(p.buy("A1")))
+    assert placed.ord_status in (OrdStatus.NEW, OrdStatus.PENDING_NEW), placed.text
+    assert engine.core.book.quote(p.instruments[0]).ts_ns == p.hours.now_ns
 
 
 async def long(pit):

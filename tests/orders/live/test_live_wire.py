@@ -181,8 +181,12 @@ async def test_cuts_around_the_answer_over_the_wire(rig):
     for n in range(4):
         found = await rig.engine.place(rig.order(f"C{n}", 8000 + 5 * n))
         assert n < 2 or found.ord_status is OrdStatus.UNKNOWN  # of those placed the broker's news may be here already
-    journaled = [(e.cl_ord_id, e.payload["exec_type"]) for e in rig.engine.events(most=10**6) if e.kind == "report"]
-    assert {c for c, what in journaled if what == "unknown"} == {"C0", "C1", "C2", "C3"}
+    reports = [e for e in rig.engine.events(most=10**6) if e.kind == "report"]
+    first = {e.cl_ord_id: e.payload["exec_type"] for e in reversed(reports)}
+    news = ("new", "unknown")  # a push may be quicker than the answer that was spoilt
+    assert first["C0"] in news
+    assert first["C1"] in news
+    assert (first["C2"], first["C3"]) == ("unknown", "unknown")
     await rig.until(lambda: rig.engine.core.orders["C0"].ord_status is OrdStatus.NEW)
     await rig.until(lambda: rig.engine.core.orders["C1"].ord_status is OrdStatus.NEW)
     placed = rig.placed()
